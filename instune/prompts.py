@@ -1,0 +1,183 @@
+"""Render an example to spans of text, the one path for training and evaluation.
+
+A row is a list of `Span`s whose texts, joined, are exactly what the tokenizer reads. Segments are `template, system, instruction,
+examples, input, output`. The terminator that the template emits belongs to `output`: it is learned, and generation stops at it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Literal
+
+from transformers import PreTrainedTokenizerBase
+
+from instune.config import Section
+from instune.errors import InputError
+from instune.records import Example, Exemplar, Task
+
+SEGMENTS = ("template", "system", "instruction", "examples", "input", "output")
+TemplateName = Literal["chat", "plain"]
+_USER, _OUTPUT = "\ue000user\ue000", "\ue000output\ue000"  # private-use characters: no data and no template holds them
+
+
+class Prompt(Section):
+    """How an example becomes text; shared by optimize_instructions, finetune and evaluate."""
+
+    template: TemplateName  # chat: the tokenizer's own chat template; plain: instruction, input, "Output:"
+    wording: Literal["definition", "any"]  # any: a wording drawn per example by its id and the seed
+    exemplars: int  # positive examples of the task in the prompt
+    max_instruction_tokens: int  # longer instructions are cut at their end, and counted
+    max_input_tokens: int  # longer inputs are cut at their end, and counted
+    max_tokens: int  # a whole row, output and terminator included
+
+
+@dataclass(frozen=True)
+class Span:
+    """A run of text and the segment that owns it; `turn` counts the messages of a chat from 0."""
+
+    segment: str
+    text: str
+    turn: int = 0
+
+
+@dataclass(frozen=True)
+class Template:
+    """The fixed text around one user turn and one assistant turn.
+
+    Attributes:
+        before: text in front of the user's content, BOS included where the tokenizer wants one.
+        between: text from the user's content to the output.
+        terminator: what the model must emit to stop; learned, part of `output`.
+        after: what follows the terminator; never learned.
+        source_end: what closes the source of a seq2seq model; None for a causal model.
+    """
+
+    name: str
+    before: str
+    between: str
+    terminator: str
+    after: str
+    source_end: str | None = None
+
+
+def _bos(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The BOS text where the tokenizer adds one by itself, else nothing: rows are tokenized without special tokens."""
+    ids = tokenizer("a")["input_ids"]
+    return tokenizer.bos_token if ids and ids[0] == tokenizer.bos_token_id and tokenizer.bos_token else ""
+
+
+def _chat_text(tokenizer: PreTrainedTokenizerBase, user: str, output: str) -> str:
+    messages = [{"role": "user", "content": user}, {"role": "assistant", "content": output}]
+    return tokenizer.apply_chat_template(messages, tokenize=False)
+
+
+def _chat(tokenizer: PreTrainedTokenizerBase) -> Template:
+    if not tokenizer.chat_template:
+        raise InputError(
+            "prompt.template: chat, but the base model's tokenizer has no chat template. Set prompt.template: plain."
+        )
+    text = _chat_text(tokenizer, _USER, _OUTPUT)
+    if text.count(_USER) != 1 or text.count(_OUTPUT) != 1 or text.index(_USER) > text.index(_OUTPUT):
+        raise InputError("prompt.template: chat: the tokenizer's template does not keep user and assistant text in order.")
+    before, rest = text.split(_USER)
+    between, tail = rest.split(_OUTPUT)
+    probe = (" a \n", " b \n")
+    if _chat_text(tokenizer, *probe) != f"{before}{probe[0]}{between}{probe[1]}{tail}":
+        raise InputError("prompt.template: chat: the tokenizer's template rewrites message text. Set prompt.template: plain.")
+    special = [token for token in tokenizer.all_special_tokens if tail.startswith(token)]
+    if not special:
+        raise InputError("prompt.template: chat: the tokenizer's template ends an answer without a special token.")
+    terminator = max(special, key=len)
+    return Template("chat", before, between, terminator, tail[len(terminator) :])
+
+
+def _source_end(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The text of the token that the tokenizer itself ends a source with, where it does."""
+    ids = tokenizer("a")["input_ids"]
+    return tokenizer.eos_token if ids[-1] == tokenizer.eos_token_id else ""
+
+
+def load_template(name: TemplateName, tokenizer: PreTrainedTokenizerBase, *, seq2seq: bool = False) -> Template:
+    """The template of that name, bound to the tokenizer's special tokens.
+
+    Args:
+        seq2seq: the model reads instruction and input with its encoder and writes the output with its decoder.
+
+    Raises:
+        InputError: `chat` without a chat template, or with one that rewrites text or has no terminator; `chat` for a seq2seq model.
+    """
+    if name == "chat" and seq2seq:
+        raise InputError("prompt.template: chat has no form for an encoder-decoder model. Set prompt.template: plain.")
+    if name == "chat":
+        return _chat(tokenizer)
+    if tokenizer.eos_token is None:
+        raise InputError("prompt.template: plain needs a tokenizer with an eos token, and this one has none.")
+    if seq2seq:
+        return Template("plain", "", "\n\nOutput:\n", tokenizer.eos_token, "", _source_end(tokenizer))
+    return Template("plain", _bos(tokenizer), "\n\nOutput:\n", tokenizer.eos_token, "")
+
+
+def _exemplar_text(exemplars: Sequence[Exemplar]) -> str:
+    return "\n\n".join(f"Input: {exemplar.input}\nOutput: {exemplar.output}" for exemplar in exemplars)
+
+
+def render(
+    task: Task,
+    example: Example,
+    *,
+    prompt: Template,
+    wording: str,
+    exemplars: Sequence[Exemplar] = (),
+    output: str | None,
+) -> list[Span]:
+    """Spans of one single-turn row; empty segments leave no span and no separator behind.
+
+    Args:
+        task: the example's task.
+        example: the instance whose input is asked about.
+        prompt: the text around the segments.
+        wording: the instruction's text; empty where a soft prompt stands in its place.
+        exemplars: worked examples between instruction and input.
+        output: the text to learn, or None for a generation prompt, which is then a prefix of the training text. Spans of turn 0 are
+            a seq2seq model's source, those of turn 1 its target.
+
+    Raises:
+        InputError: the example belongs to another task.
+    """
+    if example.task_id != task.task_id:
+        raise InputError(f"example {example.example_id} belongs to task {example.task_id}, not to {task.task_id}")
+    contents = [("instruction", wording), ("examples", _exemplar_text(exemplars)), ("input", example.input)]
+    spans = [Span("template", prompt.before)]
+    for position, (segment, text) in enumerate((segment, text) for segment, text in contents if text):
+        if position:
+            spans.append(Span("template", "\n\n"))
+        spans.append(Span(segment, text))
+    spans += [Span("template", prompt.between), Span("template", prompt.source_end or "")]
+    if output is not None:
+        spans += [Span("output", output + prompt.terminator, 1), Span("template", prompt.after, 1)]
+    return [span for span in spans if span.text]
+
+
+def choose_wording(task: Task, example: Example, *, how: str, seed: int) -> str:
+    """The wording an example is shown with: its own where it names one, the definition, or one drawn by id and seed.
+
+    Raises:
+        InputError: the example names a wording that its task does not have.
+    """
+    if example.wording_index is not None:
+        if not 0 <= example.wording_index < len(task.wordings):
+            raise InputError(
+                f"example {example.example_id}: wording_index {example.wording_index} is not allowed; task {task.task_id} has "
+                f"{len(task.wordings)} wording(s), counted from 0. Correct the pool's record."
+            )
+        return task.wordings[example.wording_index]
+    if how == "definition":
+        return task.definition
+    return task.wordings[stable_integer(seed, example.example_id) % len(task.wordings)]
+
+
+def stable_integer(*parts: Any) -> int:
+    """A 64-bit integer drawn from the parts alone, the same on every machine and in every process."""
+    return int.from_bytes(blake2b("\x1f".join(map(str, parts)).encode(), digest_size=8).digest(), "big")

@@ -1,0 +1,146 @@
+"""Task and Example, the one format for every pool, and their Parquet files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Literal
+
+import pyarrow as pa
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+Metric = Literal["exact_match", "rouge_l", "choice"]
+Split = Literal["train", "test", "excluded"]
+ROWS_PER_GROUP = 10_000
+
+
+@dataclass(frozen=True)
+class Exemplar:
+    """A worked example that belongs to a task's description."""
+
+    input: str
+    output: str
+    explanation: str = ""
+
+
+@dataclass(frozen=True)
+class Message:
+    """One turn of a chat; role is system, user or assistant."""
+
+    role: str
+    content: str
+
+
+@dataclass(frozen=True)
+class Task:
+    """What one task is, without its examples.
+
+    `wordings` holds every way its instruction is said, the definition first; `metric` is how an answer is scored.
+    """
+
+    task_id: str
+    pool: str
+    category: str
+    definition: str
+    wordings: tuple[str, ...]
+    domains: tuple[str, ...] = ()
+    positive_examples: tuple[Exemplar, ...] = ()
+    negative_examples: tuple[Exemplar, ...] = ()
+    metric: Metric = "rouge_l"
+    split: Split = "train"
+    license: str = ""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One instance of a task. `references` holds every accepted output, at least one."""
+
+    task_id: str
+    example_id: str
+    input: str
+    references: tuple[str, ...]
+    choices: tuple[str, ...] | None = None
+    wording_index: int | None = None
+    messages: tuple[Message, ...] | None = field(default=None)
+
+
+_TEXTS = pa.list_(pa.string())
+_EXEMPLARS = pa.list_(pa.struct([(name, pa.string()) for name in ("input", "output", "explanation")]))
+TASK_SCHEMA = pa.schema(
+    [
+        ("task_id", pa.string()),
+        ("pool", pa.string()),
+        ("category", pa.string()),
+        ("definition", pa.string()),
+        ("wordings", _TEXTS),
+        ("domains", _TEXTS),
+        ("positive_examples", _EXEMPLARS),
+        ("negative_examples", _EXEMPLARS),
+        ("metric", pa.string()),
+        ("split", pa.string()),
+        ("license", pa.string()),
+    ]
+)
+EXAMPLE_SCHEMA = pa.schema(
+    [
+        ("task_id", pa.string()),
+        ("example_id", pa.string()),
+        ("input", pa.string()),
+        ("references", _TEXTS),
+        ("choices", _TEXTS),
+        ("wording_index", pa.int32()),
+        ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
+    ]
+)
+
+
+def _write(path: Path, rows: Iterable[Task | Example], schema: pa.Schema) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial, count = path.with_name(path.name + ".partial"), 0
+    try:
+        with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+            stream = iter(rows)
+            while group := list(islice(stream, ROWS_PER_GROUP)):
+                writer.write_table(pa.Table.from_pylist([asdict(row) for row in group], schema=schema))
+                count += len(group)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+    return count
+
+
+def write_tasks(path: Path, tasks: Iterable[Task]) -> int:
+    """Write tasks in the order given; returns their number."""
+    return _write(path, tasks, TASK_SCHEMA)
+
+
+def write_examples(path: Path, examples: Iterable[Example]) -> int:
+    """Write examples in the order given, holding one row group in memory; returns their number."""
+    return _write(path, examples, EXAMPLE_SCHEMA)
+
+
+def read_tasks(path: Path) -> dict[str, Task]:
+    """All tasks by id, in file order."""
+    tasks = {}
+    for row in pq.read_table(path, schema=TASK_SCHEMA).to_pylist():
+        for name in ("positive_examples", "negative_examples"):
+            row[name] = tuple(Exemplar(**exemplar) for exemplar in row[name])
+        row["wordings"], row["domains"] = tuple(row["wordings"]), tuple(row["domains"])
+        tasks[row["task_id"]] = Task(**row)
+    return tasks
+
+
+def read_examples(path: Path, task_ids: Iterable[str] | None = None) -> Iterator[Example]:
+    """Examples in file order, of the named tasks only where `task_ids` is given; streams by record batch."""
+    wanted = None if task_ids is None else pads.field("task_id").isin(list(task_ids))
+    for batch in pads.dataset(path, schema=EXAMPLE_SCHEMA).to_batches(filter=wanted, batch_size=ROWS_PER_GROUP):
+        for row in batch.to_pylist():
+            row["references"] = tuple(row["references"])
+            if row["choices"] is not None:
+                row["choices"] = tuple(row["choices"])
+            if row["messages"] is not None:
+                row["messages"] = tuple(Message(**message) for message in row["messages"])
+            yield Example(**row)

@@ -1,0 +1,57 @@
+"""Fixtures that many tests share: a tiny random model with its tokenizer, and a tiny pool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from makers import make_example, make_task
+
+from instune.models import save
+from instune.records import Example, Task
+from instune.scratch_model import new_model, train_tokenizer
+
+TEXTS = [
+    "Name the colour of the fruit in the text.",
+    "The apple is red.",
+    "Say yes or no.",
+    "Output:\nInput: a b c d 1 2 3",
+    "\n\n",
+]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Tests share the machine: one thread each."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def tokenizer():
+    """Byte-level BPE of 400 tokens with a ChatML template; eos <|im_end|>, pad <|pad|>, no BOS."""
+    return train_tokenizer(TEXTS * 20, vocab_size=400)
+
+
+@pytest.fixture
+def tiny_model(tokenizer):
+    """A random two-layer Llama of hidden size 32, float32, eager attention, evaluation mode."""
+    return new_model(tokenizer, hidden_size=32, layers=2, heads=2, seed=0, attention="eager")
+
+
+@pytest.fixture(scope="session")
+def model_folder(tokenizer, tmp_path_factory) -> Path:
+    """A folder with the tiny model, as the base_model stage leaves it."""
+    folder = tmp_path_factory.mktemp("model")
+    save(new_model(tokenizer, hidden_size=32, layers=2, heads=2, seed=0), tokenizer, folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_pool() -> tuple[dict[str, Task], list[Example]]:
+    """Six training tasks in three categories and two test tasks, five examples each."""
+    tasks = {}
+    for number in range(8):
+        task = make_task(number, split="train" if number < 6 else "test", category=f"category{number % 3}")
+        tasks[task.task_id] = task
+    return tasks, [make_example(task, number) for task in tasks.values() for number in range(5)]

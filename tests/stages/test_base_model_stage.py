@@ -1,0 +1,73 @@
+"""The base model comes from a package, a reference, or from scratch; a failure leaves nothing behind."""
+
+from __future__ import annotations
+
+import huggingface_hub
+import pytest
+import torch
+from makers import make_example, make_task
+
+from instune import models, records
+from instune.errors import InputError
+from stages import base_model
+
+SCRATCH = (
+    "{source: from_scratch, vocab_size: 300, hidden_size: 16, layers: 1, heads: 2, steps: 2, batch_size: 2, length: 8, "
+    "learning_rate: 1e-3, seed: 0}"
+)
+
+
+@pytest.fixture
+def run_stage(tmp_path, monkeypatch):
+    """Run the stage in an empty folder with a pool whose target holds a word of its own."""
+    monkeypatch.chdir(tmp_path)
+    source, target = make_task(0), make_task(1, split="test")
+    records.write_tasks(tmp_path / "tasks.parquet", [source, target])
+    records.write_examples(
+        tmp_path / "examples.parquet",
+        [make_example(source, 0, text="plain words " * 20), make_example(target, 0, text="zyzzyva " * 50)],
+    )
+
+    def run(section: str):
+        targets = "targets: {by: split, values: [test], examples_per_task: 1}"
+        (tmp_path / "params.yaml").write_text(f"base_model: {section}\n{targets}\n", encoding="utf-8")
+        base_model.main(tasks=tmp_path / "tasks.parquet", examples=tmp_path / "examples.parquet", out=tmp_path / "base")
+        return tmp_path / "base"
+
+    return run
+
+
+def test_from_scratch_reads_source_tasks_only_and_is_deterministic(run_stage):
+    folder = run_stage(SCRATCH)
+    first = models.weights_hash(folder)
+    vocabulary = models.load_tokenizer(folder).get_vocab()
+    assert any("plain" in token for token in vocabulary)
+    assert not any("zyz" in token for token in vocabulary)
+    assert models.weights_hash(run_stage(SCRATCH)) == first
+
+
+def test_a_local_folder_becomes_a_reference(run_stage, model_folder):
+    folder = run_stage(f"{{source: local, name: {model_folder}}}")
+    assert [file.name for file in folder.iterdir()] == ["model.json"]
+    assert models.load_model(folder, device=torch.device("cpu")).config.hidden_size == 32
+
+
+def test_a_folder_without_config_is_refused_and_nothing_is_left(run_stage, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="empty"):
+        run_stage(f"{{source: local, name: {tmp_path / 'empty'}}}")
+    assert not list(tmp_path.glob("base*"))
+
+
+@pytest.mark.parametrize(
+    "section", ["{source: hub, name: a/b, revision: main}", "{source: elsewhere, name: a}", "{source: hub, name: a/b}"]
+)
+def test_an_unpinned_or_unknown_source_is_refused(run_stage, section):
+    with pytest.raises(InputError, match="base_model"):
+        run_stage(section)
+
+
+def test_an_unreachable_hub_model_is_one_message(run_stage, monkeypatch):
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(InputError, match="no model configuration can be read"):
+        run_stage(f"{{source: hub, name: nobody/nothing, revision: '{'0' * 40}'}}")
