@@ -6,8 +6,8 @@ examples, input, output`. The terminator that the template emits belongs to `out
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -18,14 +18,14 @@ from instune.errors import InputError
 from instune.records import Example, Exemplar, Task
 
 SEGMENTS = ("template", "system", "instruction", "examples", "input", "output")
-TemplateName = Literal["chat", "plain"]
+TemplateName = Literal["chat", "plain", "alpaca", "tk_instruct", "tulu"]
 _USER, _OUTPUT = "\ue000user\ue000", "\ue000output\ue000"  # private-use characters: no data and no template holds them
 
 
 class Prompt(Section):
     """How an example becomes text; shared by optimize_instructions, finetune and evaluate."""
 
-    template: TemplateName  # chat: the tokenizer's own chat template; plain: instruction, input, "Output:"
+    template: TemplateName  # chat: the tokenizer's own; plain: instruction, input, "Output:"; the others as published
     wording: Literal["definition", "any"]  # any: a wording drawn per example by its id and the seed
     exemplars: int  # positive examples of the task in the prompt
     max_instruction_tokens: int  # longer instructions are cut at their end, and counted
@@ -52,6 +52,9 @@ class Template:
         terminator: what the model must emit to stop; learned, part of `output`.
         after: what follows the terminator; never learned.
         source_end: what closes the source of a seq2seq model; None for a causal model.
+        before_bare: `before` for an example without input, where that differs.
+        heads: segment -> text in front of it.
+        exemplar: layout of a worked example, with places for number, input and output.
     """
 
     name: str
@@ -60,6 +63,39 @@ class Template:
     terminator: str
     after: str
     source_end: str | None = None
+    before_bare: str | None = None
+    heads: Mapping[str, str] = field(default_factory=dict)
+    exemplar: str = "Input: {input}\nOutput: {output}"
+
+
+TEXT_TEMPLATES = {
+    "plain": Template("plain", "", "\n\nOutput:\n", "", ""),
+    # https://github.com/tatsu-lab/stanford_alpaca, train.py
+    "alpaca": Template(
+        "alpaca",
+        "Below is an instruction that describes a task, paired with an input that provides further context. "
+        "Write a response that appropriately completes the request.\n\n",
+        "\n\n### Response:",
+        "",
+        "",
+        before_bare="Below is an instruction that describes a task. "
+        "Write a response that appropriately completes the request.\n\n",
+        heads={"instruction": "### Instruction:\n", "input": "### Input:\n"},
+    ),
+    # https://github.com/yizhongw/Tk-Instruct, src/ni_collator.py; a space follows "Output:" there, which tokenizers merge
+    # with the answer. Text is neither stripped nor given a full stop.
+    "tk_instruct": Template(
+        "tk_instruct",
+        "",
+        "\nOutput:\n",
+        "",
+        "",
+        heads={"instruction": "Definition: ", "input": "Now complete the following example -\nInput: "},
+        exemplar=" Positive Example {number} -\nInput: {input}\n Output: {output}",
+    ),
+    # https://github.com/allenai/open-instruct, and src/finetune.py of arXiv 2405.14394
+    "tulu": Template("tulu", "<|user|>\n", "\n<|assistant|>\n", "", "\n"),
+}
 
 
 def _bos(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -106,21 +142,28 @@ def load_template(name: TemplateName, tokenizer: PreTrainedTokenizerBase, *, seq
         seq2seq: the model reads instruction and input with its encoder and writes the output with its decoder.
 
     Raises:
-        InputError: `chat` without a chat template, or with one that rewrites text or has no terminator; `chat` for a seq2seq model.
+        InputError: `chat` for a seq2seq model, without a chat template, or with one that rewrites text or has no terminator.
     """
     if name == "chat" and seq2seq:
         raise InputError("prompt.template: chat has no form for an encoder-decoder model. Set prompt.template: plain.")
     if name == "chat":
         return _chat(tokenizer)
     if tokenizer.eos_token is None:
-        raise InputError("prompt.template: plain needs a tokenizer with an eos token, and this one has none.")
-    if seq2seq:
-        return Template("plain", "", "\n\nOutput:\n", tokenizer.eos_token, "", _source_end(tokenizer))
-    return Template("plain", _bos(tokenizer), "\n\nOutput:\n", tokenizer.eos_token, "")
+        raise InputError(f"prompt.template: {name} needs a tokenizer with an eos token, and this one has none.")
+    text, bos = TEXT_TEMPLATES[name], "" if seq2seq else _bos(tokenizer)
+    return replace(
+        text,
+        before=bos + text.before,
+        before_bare=None if text.before_bare is None else bos + text.before_bare,
+        terminator=tokenizer.eos_token,
+        source_end=_source_end(tokenizer) if seq2seq else None,
+    )
 
 
-def _exemplar_text(exemplars: Sequence[Exemplar]) -> str:
-    return "\n\n".join(f"Input: {exemplar.input}\nOutput: {exemplar.output}" for exemplar in exemplars)
+def _exemplar_text(exemplars: Sequence[Exemplar], layout: str) -> str:
+    return "\n\n".join(
+        layout.format(number=number, input=exemplar.input, output=exemplar.output) for number, exemplar in enumerate(exemplars, 1)
+    )
 
 
 def render(
@@ -138,22 +181,24 @@ def render(
         task: the example's task.
         example: the instance whose input is asked about.
         prompt: the text around the segments.
-        wording: the instruction's text; empty where a soft prompt stands in its place.
+        wording: the instruction's text.
         exemplars: worked examples between instruction and input.
-        output: the text to learn, or None for a generation prompt, which is then a prefix of the training text. Spans of turn 0 are
-            a seq2seq model's source, those of turn 1 its target.
+        output: the text to learn, or None for a generation prompt, which is then a prefix of the training text.
+
+    Returns:
+        spans whose turn 0 is the prompt (a seq2seq model's source) and turn 1 the answer (its target).
 
     Raises:
         InputError: the example belongs to another task.
     """
     if example.task_id != task.task_id:
         raise InputError(f"example {example.example_id} belongs to task {example.task_id}, not to {task.task_id}")
-    contents = [("instruction", wording), ("examples", _exemplar_text(exemplars)), ("input", example.input)]
-    spans = [Span("template", prompt.before)]
+    contents = [("instruction", wording), ("examples", _exemplar_text(exemplars, prompt.exemplar)), ("input", example.input)]
+    bare = prompt.before_bare is not None and not example.input
+    spans = [Span("template", prompt.before_bare if bare else prompt.before)]
     for position, (segment, text) in enumerate((segment, text) for segment, text in contents if text):
-        if position:
-            spans.append(Span("template", "\n\n"))
-        spans.append(Span(segment, text))
+        separator = "\n\n" if position else ""
+        spans += [Span("template", separator + prompt.heads.get(segment, "")), Span(segment, text)]
     spans += [Span("template", prompt.between), Span("template", prompt.source_end or "")]
     if output is not None:
         spans += [Span("output", output + prompt.terminator, 1), Span("template", prompt.after, 1)]

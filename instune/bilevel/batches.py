@@ -1,0 +1,62 @@
+"""Meta-train and meta-test tasks, and the batches that each step draws from them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping, Sequence
+
+from instune.errors import InputError
+from instune.prompts import stable_integer
+from instune.records import Example, Task
+from instune.tuning.rows import Counts, RowBuilder, TrainingRow
+
+TRIES = 50  # draws for one place of a batch before giving up
+
+
+def split_folds(tasks: Sequence[Task], folds: int, *, seed: int) -> list[list[str]]:
+    """Task ids by fold, every fold across the categories: each category is dealt out in a seeded order, the deal going on where
+    the last category's ended.
+
+    Raises:
+        InputError: fewer tasks than folds.
+    """
+    if len(tasks) < folds:
+        raise InputError(
+            f"optimize.embedder.folds: {folds} folds need at least {folds} selected tasks with examples, and there are "
+            f"{len(tasks)}: one fold's tasks are held out while the others' instructions are learned.\n"
+            "  Select more tasks (select.top_k), use fewer folds, or set optimize.method: human."
+        )
+    order = sorted(tasks, key=lambda task: (task.category, stable_integer(seed, "fold", task.task_id)))
+    return [sorted(task.task_id for task in order[fold::folds]) for fold in range(folds)]
+
+
+class Draws:
+    """Batches by seed and step alone: a resumed run draws what an unbroken one would have drawn."""
+
+    def __init__(self, builder: RowBuilder, examples: Mapping[str, Sequence[Example]], *, seed: int) -> None:
+        self.builder, self.examples, self.seed = builder, examples, seed
+        self.counts = Counts()
+
+    def batch(self, task_ids: Sequence[str], size: int, *key: str | int) -> list[TrainingRow]:
+        """`size` rows: a task uniformly, then one of its examples uniformly; an example that does not fit is drawn again.
+
+        Args:
+            key: names the draw (fold, level, step).
+
+        Raises:
+            InputError: no example fits.
+        """
+        generator = random.Random(stable_integer(self.seed, *key))
+        rows: list[TrainingRow] = []
+        for _ in range(TRIES * size):
+            task_id = generator.choice(task_ids)
+            row = self.builder.build(generator.choice(self.examples[task_id]), self.counts)
+            if row is not None:
+                rows.append(row)
+            if len(rows) == size:
+                return rows
+        reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(self.counts.dropped.items()))
+        raise InputError(
+            f"optimize_instructions: no batch of {size} examples fits ({reasons}).\n"
+            "  Raise prompt.max_tokens, or lower optimize.embedder.soft_tokens or prompt.max_input_tokens."
+        )

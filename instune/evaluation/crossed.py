@@ -1,0 +1,96 @@
+"""Intervals and tests when every task is scored under every seed: both are samples, and both vary.
+
+Model: score of task t under seed s = mean + task effect + seed effect + rest. The variance of the grand mean is estimated from
+the mean squares of the two-way layout, (MS_task + max(MS_seed - MS_rest, 0)) / (tasks x seeds). A t interval over tasks alone
+takes the seeds for fixed and covers far too seldom once seeds move all tasks together.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import stdtrit
+from statsmodels.stats.multitest import multipletests
+
+SMALLEST_P = 1e-12
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """Mean over tasks and seeds with its uncertainty.
+
+    Attributes:
+        p_value: two-sided, of a mean of zero: the level at which the interval just reaches zero, at least 1e-12.
+        smallest_effect: the true mean that a test at this confidence would find four times out of five.
+    """
+
+    mean: float
+    low: float
+    high: float
+    p_value: float
+    smallest_effect: float
+    tasks: int
+    seeds: int
+
+
+def mean_squares(values: np.ndarray) -> tuple[float, float, float]:
+    """Mean squares of tasks, seeds and rest of scores (T, S)."""
+    tasks, seeds = values.shape
+    of_task, of_seed = values.mean(1), values.mean(0)
+    rest = values - of_task[:, None] - of_seed[None, :] + values.mean()
+    return (
+        float(seeds * of_task.var(ddof=1)),
+        float(tasks * of_seed.var(ddof=1)),
+        float((rest**2).sum() / ((tasks - 1) * (seeds - 1))),
+    )
+
+
+def half_width(values: np.ndarray, confidence: float) -> float:
+    """Half the interval of the mean of scores (T, S).
+
+    Halfway between two approximations for a sum of two mean squares: Satterthwaite's (one t quantile, its degrees of freedom
+    matched to the sum), which covers 92 to 93 % with three seeds that vary much, and Banerjee's (each mean square with its own
+    quantile), which covers up to 98 %. Their mean covers 93 to 97 % in all the settings that the tests simulate.
+    """
+    count = values.size
+    quantile, free = (1 + confidence) / 2, (values.shape[0] - 1, values.shape[1] - 1)
+    task, seed, rest = mean_squares(values)
+    between = max(seed - rest, 0.0)
+    total = task + between
+    if total == 0:
+        return 0.0
+    squares = task**2 / free[0] + (seed**2 / free[1] + rest**2 / (free[0] * free[1]) if between else 0.0)
+    matched = stdtrit(total**2 / squares, quantile) * math.sqrt(total / count)
+    apart = [stdtrit(degrees, quantile) ** 2 for degrees in free]
+    separate = math.sqrt((apart[0] * task + apart[1] * between) / count)
+    return float(matched + separate) / 2
+
+
+def crossed(values: np.ndarray, confidence: float) -> Crossed:
+    """The mean of scores, or of paired differences of scores, (T, S) of T tasks under S seeds.
+
+    Raises:
+        ValueError: fewer than two tasks or two seeds, or a value that is not finite.
+    """
+    if min(values.shape) < 2 or values.ndim != 2 or not np.isfinite(values).all():
+        raise ValueError(f"expected finite scores of at least two tasks under at least two seeds, got shape {values.shape}")
+    mean, half = float(values.mean()), half_width(values, confidence)
+    if half == 0:
+        p_value = SMALLEST_P if mean else 1.0
+    elif half_width(values, 1 - SMALLEST_P) < abs(mean):
+        p_value = SMALLEST_P
+    else:
+        p_value = brentq(lambda level: half_width(values, 1 - level) - abs(mean), SMALLEST_P, 1.0)
+    smallest = half + half_width(values, 0.6)  # the quantile at 0.8 is that of a two-sided interval at 0.6
+    return Crossed(mean, mean - half, mean + half, float(p_value), smallest, *values.shape)
+
+
+def holm(p_values: Mapping[str, float]) -> dict[str, float]:
+    """P-values corrected by Holm for as many comparisons as there are, by name."""
+    names = sorted(p_values)
+    corrected = multipletests([p_values[name] for name in names], method="holm")[1]
+    return {name: float(value) for name, value in zip(names, corrected, strict=True)}

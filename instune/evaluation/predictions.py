@@ -1,0 +1,104 @@
+"""The predictions file: one JSON line per example, sorted, without times; all that scoring needs, and no model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from instune.errors import InputError
+
+FILE = "predictions.jsonl"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model said to one prompt, and how probable it found the reference.
+
+    Attributes:
+        prompt_hash: 16 hex digits over the prompt's bytes.
+        output: greedy answer, without the terminator.
+        choice_loglikelihoods: nats of each choice, for tasks whose metric is `choice`.
+        nll: negative log-likelihood of the first reference with its terminator, summed, nats.
+        nll_tokens: number of tokens in that sum.
+        output_tokens: tokens generated, the stop token included.
+        finish: `stop`, or `length` at the limit of new tokens.
+        model: hash of the weights.
+        truncated: segments that were cut to fit; `output` where the reference was scored up to the limit only.
+        merged: whether the tokenizer merged the prompt's last characters into the reference.
+    """
+
+    task_id: str
+    example_id: str
+    prompt: str
+    prompt_hash: str
+    output: str
+    references: list[str]
+    choices: list[str] | None
+    choice_loglikelihoods: list[float] | None
+    nll: float
+    nll_tokens: int
+    prompt_tokens: int
+    output_tokens: int
+    finish: str
+    model: str
+    truncated: list[str]
+    merged: bool
+
+    @property
+    def place(self) -> tuple[str, str]:
+        """Task and example."""
+        return self.task_id, self.example_id
+
+
+def write_predictions(folder: Path, rows: Iterable[Prediction]) -> int:
+    """Write `predictions.jsonl` under `folder`, sorted by task and example, whole or not at all; returns the count."""
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    ordered = sorted(rows, key=lambda row: row.place)
+    with (partial / FILE).open("w", encoding="utf-8", newline="\n") as file:
+        for row in ordered:
+            file.write(json.dumps(asdict(row), ensure_ascii=True, allow_nan=False) + "\n")
+    shutil.rmtree(folder, ignore_errors=True)
+    partial.replace(folder)
+    return len(ordered)
+
+
+def read_predictions(folder: Path) -> list[Prediction]:
+    """The predictions of one model.
+
+    Raises:
+        InputError: the file is missing or empty, or a line is no prediction.
+    """
+    path, rows = folder / FILE, []
+    if not path.exists():
+        raise InputError(f"{path}: not found. Run the evaluate stage.")
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            try:
+                rows.append(Prediction(**json.loads(line)))
+            except (ValueError, TypeError) as error:
+                raise InputError(f"{path}, line {number}: no prediction ({error}). Run the evaluate stage again.") from None
+    if not rows:
+        raise InputError(f"{path}: holds no prediction. Check targets; then run the evaluate stage again.")
+    return rows
+
+
+def check_same_prompts(base: Sequence[Prediction], tuned: Sequence[Prediction]) -> None:
+    """Two models are compared on the same questions only.
+
+    Raises:
+        InputError: an example that only one of them answered, or was asked in other words.
+    """
+    asked = {row.place: row.prompt_hash for row in base}
+    other = {row.place: row.prompt_hash for row in tuned}
+    for place in sorted({*asked, *other}):
+        if asked.get(place) != other.get(place):
+            kind = "with different prompts" if place in asked and place in other else "by one of the two models only"
+            raise InputError(
+                f"task {place[0]}, example {place[1]}: answered {kind}. Base and tuned must be evaluated with the same "
+                "parameters; run `dvc repro score`."
+            )

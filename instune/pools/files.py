@@ -1,0 +1,122 @@
+"""Files of a raw pool: a folder, or one archive in it that is read member by member and never unpacked."""
+
+from __future__ import annotations
+
+import gzip
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path, PurePosixPath
+from typing import IO
+
+from instune.errors import InputError
+from instune.pools.problems import BadRecord, Problems
+
+ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
+UNREADABLE = (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, RuntimeError)
+DIGITS = re.compile(r"(\d+)")
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Sort key in which numbers inside names count as numbers: task2 before task10."""
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in DIGITS.split(name) if part]
+
+
+def archive_of(folder: Path) -> Path | None:
+    """The archive that holds a pool: the folder's only file, or None where the pool lies unpacked.
+
+    Raises:
+        InputError: several archives.
+    """
+    found = sorted(path for path in folder.iterdir() if path.name.lower().endswith(ARCHIVES))
+    if len(found) > 1:
+        raise InputError(f"{folder}: holds {len(found)} archives ({found[0].name}, {found[1].name}, ...). Leave one.")
+    return found[0] if found else None
+
+
+def holds(folder: Path, pattern: str) -> bool:
+    """Whether a file lies unpacked in the folder whose name matches, as for `walk`; an archive is not looked into."""
+    wanted = re.compile(rf"(?:^|/)(?:{pattern})$")
+    return any(wanted.search(path.relative_to(folder).as_posix()) for path in folder.rglob("*"))
+
+
+def _leads_out(name: str) -> bool:
+    path = PurePosixPath(name.replace("\\", "/"))
+    return path.is_absolute() or ".." in path.parts
+
+
+def _folder_members(folder: Path) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    paths = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    for name in sorted(paths, key=natural_key):
+        yield name, lambda path=paths[name]: path.open("rb")
+
+
+def _zip_members(archive: zipfile.ZipFile) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    for name in sorted((info.filename for info in archive.infolist() if not info.is_dir()), key=natural_key):
+        yield name, lambda name=name: archive.open(name)
+
+
+def _tar_members(archive: tarfile.TarFile) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    for member in archive:
+        if member.isfile():
+            yield member.name, lambda member=member: archive.extractfile(member)
+
+
+def _members(folder: Path, stack: ExitStack) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
+    path = archive_of(folder)
+    if path is None:
+        return _folder_members(folder)
+    if path.suffix == ".zip":
+        return _zip_members(stack.enter_context(zipfile.ZipFile(path)))
+    return _tar_members(stack.enter_context(tarfile.open(path, "r|*")))
+
+
+def walk(folder: Path, pattern: str, problems: Problems) -> Iterator[tuple[str, IO[bytes]]]:
+    """Open the files of a pool whose name matches, one after the other, `.gz` decompressed.
+
+    Args:
+        folder: the raw pool, unpacked or with one archive in it.
+        pattern: regular expression for the end of the name after a `/` (folders inside an archive vary).
+        problems: told about unreadable archives and member names that lead out of them.
+
+    Yields:
+        (name, open binary file), by natural order of names; in stored order from a tar file, which has no other.
+    """
+    wanted, archive = re.compile(rf"(?:^|/)(?:{pattern})$"), archive_of(folder)
+    place = archive.name if archive else ""
+    with ExitStack() as stack:
+        try:
+            for name, opener in _members(folder, stack):
+                if _leads_out(name):
+                    problems.bad(BadRecord("archive member's name leads out of the archive", ascii(name)), place)
+                elif wanted.search(name):
+                    with opener() as stored, gzip.open(stored) if name.endswith(".gz") else stored as file:
+                        yield name, file
+        except UNREADABLE as error:
+            problems.bad(BadRecord("not readable", f"{type(error).__name__}: {error}"), place)
+
+
+def content(file: IO[bytes]) -> bytes:
+    """The whole file.
+
+    Raises:
+        BadRecord: it cannot be read to its end.
+    """
+    try:
+        return file.read()
+    except UNREADABLE as error:
+        raise BadRecord("not readable to its end", f"{type(error).__name__}: {error}") from None
+
+
+def lines(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, bytes]]:
+    """(place, line) of every line that is not blank, split on `\\n` only; a broken compressed stream ends with a problem."""
+    number = 0
+    try:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                yield f"{name}: line {number}", line
+    except UNREADABLE as error:
+        problems.bad(BadRecord("not readable to its end", f"{type(error).__name__}: {error}"), f"{name}: after line {number}")

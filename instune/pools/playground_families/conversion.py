@@ -1,0 +1,195 @@
+"""Turn a record into `key=value | key=value`, keys in lower case, in the order given."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import Random
+
+from instune.pools.playground_families.spec import HELD_OUT_PEOPLE, PEOPLE, Case, Maker, TaskSpec
+
+FAMILY = "Record Conversion"
+
+
+def _maker(fields: Mapping[str, Sequence[str]], *, pair: str, joiner: str, head: str = "", tail: str = "") -> Maker:
+    """Three fields out of `fields` in a drawn order."""
+
+    def make(rng: Random, index: int) -> Case:
+        keys = rng.sample(list(fields), 3)
+        values = {key: rng.choice(fields[key]) for key in keys}
+        text = head + joiner.join(pair.format(key=key, value=value) for key, value in values.items()) + tail
+        return Case(text, " | ".join(f"{key.lower()}={value}" for key, value in values.items()))
+
+    return make
+
+
+def _numbers(*numbers: int, unit: str = "") -> tuple[str, ...]:
+    return tuple(f"{number}{unit}" for number in numbers)
+
+
+CONTACTS = {
+    "Name": PEOPLE,
+    "Phone": _numbers(5512, 5748, 5903, 6120, 6377, 6581, 6894, 7035, 7266),
+    "City": ("Leipzig", "Malaga", "Tampere", "Bologna", "Aarhus", "Debrecen", "Limerick"),
+    "Job": ("baker", "nurse", "roofer", "translator", "tailor", "plumber", "dentist"),
+}
+BOOKS = {
+    "Title": ("Winter Roads", "The Tin Boat", "Salt", "Nine Letters", "Under Glass", "A Short Summer", "The Clockmaker"),
+    "Author": ("Marsh", "Okafor", "Lindqvist", "Tanaka", "Petrov", "Delgado", "Byrne"),
+    "Pages": _numbers(88, 120, 164, 203, 256, 310, 415),
+    "Year": _numbers(1958, 1967, 1974, 1983, 1992, 2001, 2016),
+}
+PLANTS = {
+    "Plant": ("fern", "cactus", "orchid", "basil", "ivy", "lemon tree", "rosemary", "aloe"),
+    "Light": ("full sun", "half shade", "deep shade", "bright window"),
+    "Water": ("daily", "weekly", "twice a week", "once a month"),
+    "Pot": _numbers(10, 14, 18, 22, 30, unit=" cm"),
+}
+ROOMS = {
+    "Room": _numbers(102, 115, 208, 214, 307, 319, 401, 422),
+    "Guest": PEOPLE,
+    "Nights": _numbers(1, 2, 3, 4, 5, 6, 7),
+    "Board": ("breakfast", "half board", "full board", "none"),
+}
+FISH = {
+    "Species": ("guppy", "neon tetra", "zebra danio", "clownfish", "angelfish", "pufferfish", "goby", "lionfish", "moray"),
+    "Tank": ("reef tank", "quarantine tank", "lagoon tank", "nursery tank", "cold tank"),
+    "Length": _numbers(2, 5, 8, 11, 17, 24, 36, unit=" mm"),
+    "Feed": ("flakes", "brine shrimp", "krill", "algae wafers", "bloodworms"),
+    "Keeper": HELD_OUT_PEOPLE,
+}
+SIGHTINGS = {
+    "Object": ("Vega", "Orion nebula", "Halley", "Antares", "Crab nebula", "Titan", "Europa", "Pleiades"),
+    "Telescope": ("dome reflector", "solar scope", "radio dish", "wide refractor", "infrared array"),
+    "Exposure": _numbers(15, 45, 90, 120, 300, 600, unit=" s"),
+    "Sky": ("overcast", "hazy", "moonlit", "crystal clear", "windy"),
+    "Observer": HELD_OUT_PEOPLE,
+}
+CASKS = {
+    "Grape": ("riesling", "merlot", "malbec", "pinot noir", "chenin blanc", "shiraz", "gamay"),
+    "Slope": ("chapel slope", "quarry slope", "fox slope", "windmill slope", "abbey slope"),
+    "Barrel": _numbers(3, 6, 9, 27, 33, 48, 52),
+    "Cellar": ("upper vault", "lower vault", "brick vault", "dry vault"),
+    "Cooper": HELD_OUT_PEOPLE,
+}
+BOUTS = {
+    "Fencer": HELD_OUT_PEOPLE,
+    "Blade": ("foil", "epee", "sabre"),
+    "Touches": _numbers(1, 4, 7, 13, 15),
+    "Piste": ("red piste", "yellow piste", "grey piste", "finals piste"),
+    "Round": ("pool round", "last sixteen", "quarterfinal", "semifinal", "final bout"),
+}
+
+
+def _entities(fields: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    return tuple(value for values in fields.values() for value in values if not value[0].isdigit())
+
+
+TASKS = (
+    TaskSpec(
+        name="contact_card_pairs",
+        domain="Office",
+        wordings=(
+            "Convert the contact card to key=value pairs separated by a bar.",
+            "Contact cards have to be imported: write each entry as key=value, keys in small letters, with ' | ' between the "
+            "entries.",
+            "Put the card on one line for the import, like key=value | key=value.",
+        ),
+        reason="Every entry of the card stands in it as key=value: {output}",
+        make=_maker(CONTACTS, pair="{key}: {value}", joiner=", "),
+        entities=_entities(CONTACTS),
+    ),
+    TaskSpec(
+        name="catalogue_entry_pairs",
+        domain="Books",
+        wordings=(
+            "Make a machine-readable line (a=b | c=d) of the catalogue entry.",
+            "Our catalogue program expects lower-case keys, an equals sign and bars in between. Reformat the entry.",
+            "Reformat each book's entry. Keep the order of the details. Example of the shape: pages=12 | year=1900",
+        ),
+        reason="The details keep their order and take the wanted shape: {output}",
+        make=_maker(BOOKS, pair="{key} - {value}", joiner="\n"),
+        entities=_entities(BOOKS),
+    ),
+    TaskSpec(
+        name="plant_label_pairs",
+        domain="Gardening",
+        wordings=(
+            "Plant labels: shorten to name=content, bars between.",
+            "The gardener's label tells a few things about a plant. Note each of them as name=content, all on one line, divided "
+            "by |.",
+            "Rewrite the label with equals signs and vertical bars, names uncapitalised.",
+            "Label to line, e.g. light=dim | water=rarely",
+        ),
+        reason="Each thing on the label became name=content: {output}",
+        make=_maker(PLANTS, pair="{key} is {value}", joiner=". ", tail="."),
+        entities=_entities(PLANTS),
+    ),
+    TaskSpec(
+        name="hotel_booking_pairs",
+        domain="Hotels",
+        wordings=(
+            "Type the booking into the old terminal, which takes only field=value entries with a bar after each but the last.",
+            "Encode the hotel booking as field=value | field=value | field=value.",
+            "Hotel bookings must be normalised. Lower-case field, equals sign, value, bar.",
+        ),
+        reason="The terminal takes the booking as {output}",
+        make=_maker(ROOMS, pair="{key} {value}", joiner="; ", head="Booking. "),
+        entities=_entities(ROOMS),
+    ),
+    TaskSpec(
+        name="aquarium_card_pairs",
+        domain="Aquariums",
+        wordings=(
+            "Rewrite the aquarium card of a fish, with an equals sign after each property and bars in between.",
+            "What the card says about the fish goes into the aquarium's database: small letters, then =, then the detail, and | "
+            "before the next.",
+            "Database line of the fish card, please, using = and |.",
+        ),
+        reason="Joined by bars, the properties of the card are {output}",
+        make=_maker(FISH, pair="{key}: {value}", joiner=" / "),
+        entities=_entities(FISH),
+        held_out=True,
+    ),
+    TaskSpec(
+        name="observatory_log_pairs",
+        domain="Astronomy",
+        wordings=(
+            "Rewrite the log entry of an observatory, with = in each item and | between the items.",
+            "Astronomers keep their night log in sentences of a kind; the archive wants each item, =, what it was, and bars, in "
+            "the same sequence.",
+            "What is the archive form of the night's entry? It has lower-case items, equals signs and bars.",
+        ),
+        reason="The archive form of the entry is {output}",
+        make=_maker(SIGHTINGS, pair="{key} was {value}", joiner="; ", head="Night log: "),
+        entities=_entities(SIGHTINGS),
+        held_out=True,
+    ),
+    TaskSpec(
+        name="vineyard_cask_pairs",
+        domain="Wine",
+        wordings=(
+            "A cask in the vineyard's cellar has a tag. Convert the tag to key=value pairs, lower-case keys, with a bar between "
+            "the pairs.",
+            "Write the cask tag on one line, each detail with an equals sign, bars between the details, in the order of the tag.",
+            "Turn the cellar tag into its key=value form.",
+        ),
+        reason="In key=value form the tag reads {output}",
+        make=_maker(CASKS, pair="{key}: {value}", joiner=", ", head="Cask tag. "),
+        entities=_entities(CASKS),
+        held_out=True,
+    ),
+    TaskSpec(
+        name="fencing_bout_pairs",
+        domain="Fencing",
+        wordings=(
+            "Reformat the result sheet of a fencing bout: every detail becomes name=value, joined by ' | '.",
+            "The tournament's scoreboard reads one line per bout, with = after the lower-case name of a detail and a bar before "
+            "the next one. Produce that line.",
+            "Scoreboard line for this bout, keeping the order of the sheet.",
+        ),
+        reason="The scoreboard line of this bout is {output}",
+        make=_maker(BOUTS, pair="{key} - {value}", joiner="; "),
+        entities=_entities(BOUTS),
+        held_out=True,
+    ),
+)

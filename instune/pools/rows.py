@@ -1,0 +1,78 @@
+"""Rows of tables: JSON lines, a JSON list, CSV or Parquet, every value as it stands in the file."""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from instune.pools.fields import parse_json, parse_record
+from instune.pools.files import content, lines
+from instune.pools.problems import BadRecord, Problems, shown
+
+TABLES = r"\.(?:jsonl|json|csv|parquet)(?:\.gz)?"  # ends of the names of tables
+
+
+def _json_list(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    values = parse_json(content(file))
+    if not isinstance(values, list):
+        raise BadRecord("not a JSON list of objects", shown(values))
+    for index, value in enumerate(values):
+        if isinstance(value, dict):
+            yield f"{name}: [{index}]", value
+        else:
+            problems.bad(BadRecord("not a JSON object", shown(value)), f"{name}: [{index}]")
+
+
+def _json_lines(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    for place, line in lines(file, name, problems):
+        try:
+            yield place, parse_record(line)
+        except BadRecord as problem:
+            problems.bad(problem, place)
+
+
+def _csv(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Text only: no number, no date and no missing value is read into a cell."""
+    csv.field_size_limit(sys.maxsize)
+    try:
+        text = io.StringIO(content(file).decode("utf-8-sig"), newline="")
+        reader = csv.DictReader(text, strict=True, restkey="", restval=None)
+        for number, row in enumerate(reader, start=1):
+            place = f"{name}: row {number}"
+            if "" in row or None in row.values():
+                problems.bad(BadRecord("row has more or fewer cells than the header", shown(list(row.values()))), place)
+            else:
+                yield place, row
+    except UnicodeDecodeError as error:
+        raise BadRecord("not UTF-8 text", f"byte {error.start}") from None
+    except csv.Error as error:
+        raise BadRecord("not valid CSV", str(error)) from None
+
+
+def _parquet(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    try:
+        table, number = pq.ParquetFile(pa.BufferReader(content(file))), 0
+        for batch in table.iter_batches():
+            for row in batch.to_pylist():
+                yield f"{name}: row {number}", row
+                number += 1
+    except (pa.ArrowException, OSError) as error:
+        raise BadRecord("not a readable Parquet file", shown(str(error))) from None
+
+
+READERS = {"jsonl": _json_lines, "json": _json_list, "csv": _csv, "parquet": _parquet}
+
+
+def read_rows(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(place, row) of every good row of a table; the format follows from the end of the name."""
+    kind = name.removesuffix(".gz").rpartition(".")[2]
+    try:
+        yield from READERS[kind](file, name, problems)
+    except BadRecord as problem:
+        problems.bad(problem, name)

@@ -1,0 +1,69 @@
+"""Vectors kept across runs in the user's cache folder, so that a new task costs its own texts only."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sqlite3
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+
+def default_folder() -> Path:
+    """`$XDG_CACHE_HOME/instune/embeddings`, or below `~/.cache`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "instune" / "embeddings"
+
+
+def _text_key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+class EmbeddingCache:
+    """Text -> float32 vector, one SQLite file per encoder setting.
+
+    A cache folder that cannot be used costs time, never the run: it is said once, and vectors then live in memory.
+    """
+
+    def __init__(self, folder: Path, setting: str) -> None:
+        """
+        Args:
+            folder: where the cache's files lie; made if absent.
+            setting: all besides the text that decides a vector: hash of the encoder's files, max length, normalization.
+        """
+        name = hashlib.blake2b(setting.encode(), digest_size=8).hexdigest() + ".sqlite"
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._open(str(folder / name))
+        except (OSError, sqlite3.Error) as error:
+            self._give_up(folder, error)
+
+    def _open(self, place: str) -> None:
+        self._connection = sqlite3.connect(place, timeout=60)
+        with self._connection:
+            self._connection.execute("BEGIN IMMEDIATE")  # fails here, not after the work, where nothing can be written
+            self._connection.execute("CREATE TABLE IF NOT EXISTS embeddings (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+
+    def _give_up(self, place: Path, error: Exception) -> None:
+        print(f"embedding cache {place} cannot be used ({error}); going on without it")
+        self._open(":memory:")
+
+    def get(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """The vectors, each (d,), of those texts that are known."""
+        found = {}
+        for text in texts:
+            row = self._connection.execute("SELECT vector FROM embeddings WHERE text = ?", (_text_key(text),)).fetchone()
+            if row is not None:
+                found[text] = np.frombuffer(row[0], dtype="<f4")
+        return found
+
+    def put(self, vectors: Mapping[str, np.ndarray]) -> None:
+        """Keep the vectors; a killed run finds them again."""
+        rows = [(_text_key(text), vector.astype("<f4").tobytes()) for text, vector in vectors.items()]
+        with self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._connection.close()

@@ -1,0 +1,65 @@
+"""The table of embeddings: one row per text, with its vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+SCHEMA = pa.schema(
+    [
+        ("task_id", pa.string()),
+        ("kind", pa.string()),
+        ("index", pa.int32()),
+        ("vector", pa.list_(pa.float32())),
+        ("truncated", pa.bool_()),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """Rows of one kind, in file order.
+
+    Attributes:
+        task_ids: the owner of each row, (n,).
+        indices: the row's place among its task's wordings, (n,).
+        vectors: unit length, float32, (n, d).
+        truncated: whether the text was longer than the encoder reads, (n,).
+    """
+
+    task_ids: tuple[str, ...]
+    indices: np.ndarray
+    vectors: np.ndarray
+    truncated: np.ndarray
+
+
+def write(path: Path, kind: str, rows: Embeddings) -> None:
+    """Write the table, whole or not at all."""
+    count, width = rows.vectors.shape
+    offsets = pa.array(np.arange(0, (count + 1) * width, width, dtype=np.int32))
+    vectors = pa.ListArray.from_arrays(offsets, pa.array(rows.vectors.reshape(-1), pa.float32()))
+    columns = [list(rows.task_ids), [kind] * count, rows.indices, vectors, rows.truncated]
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    try:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), partial, compression="zstd")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def read(path: Path, kind: str) -> Embeddings:
+    """Read the rows of one kind."""
+    table = pq.read_table(path, schema=SCHEMA, filters=[("kind", "==", kind)]).combine_chunks()
+    vectors = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return Embeddings(
+        tuple(table["task_id"].to_pylist()),
+        table["index"].to_numpy(),
+        vectors.reshape(table.num_rows, len(vectors) // max(table.num_rows, 1)),
+        table["truncated"].to_numpy(),
+    )

@@ -1,0 +1,50 @@
+"""Checkpoints of a run under a key of everything that determines it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import PreTrainedModel
+
+FILE = "state.pt"
+
+
+def run_key(params: Any, files: Iterable[Path]) -> str:
+    """16 hex digits over parameters and the content of files (all below it, for a folder): a changed run shares no checkpoint."""
+    digest = hashlib.blake2b(json.dumps(params, sort_keys=True).encode(), digest_size=8)
+    for root in files:
+        for path in sorted(root.rglob("*")) if root.is_dir() else [root]:
+            if path.is_file() and "__pycache__" not in path.parts:
+                digest.update(f"\0{path.name}\0".encode())
+                with path.open("rb") as stream:
+                    while block := stream.read(1 << 20):
+                        digest.update(block)
+    return digest.hexdigest()
+
+
+def save(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, *, step: int, history: list) -> None:
+    """Write the trained parameters, the optimizer's state, the steps done and the history, replacing the last checkpoint."""
+    folder.mkdir(parents=True, exist_ok=True)
+    trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
+    state = {"step": step, "parameters": trained, "optimizer": optimizer.state_dict(), "history": history}
+    partial = folder / f"{FILE}.partial"
+    torch.save(state, partial)
+    partial.replace(folder / FILE)
+
+
+def load(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> tuple[int, list] | None:
+    """Restore model and optimizer in place; returns the steps done and the history, or None where there is no checkpoint."""
+    if not (folder / FILE).exists():
+        return None
+    state = torch.load(folder / FILE, map_location="cpu", weights_only=True)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                parameter.copy_(state["parameters"][name])
+    optimizer.load_state_dict(state["optimizer"])
+    return state["step"], state["history"]

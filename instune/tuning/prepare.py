@@ -1,0 +1,140 @@
+"""From the selected tasks to the rows that a run trains and validates on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from transformers import PreTrainedTokenizerBase
+
+from instune.errors import InputError
+from instune.prompts import SEGMENTS, Prompt, load_template
+from instune.records import Example, Task
+from instune.tuning.labels import loss_weights
+from instune.tuning.loss import Normalization
+from instune.tuning.mixture import round_robin, split_validation
+from instune.tuning.rows import Counts, RowBuilder, TrainingRow
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Rows in training order, held-out rows, and what was counted on the way.
+
+    Attributes:
+        passes: how often the training tasks' examples were begun; above 1, examples repeat.
+    """
+
+    rows: list[TrainingRow]
+    validation: list[TrainingRow]
+    counts: Counts
+    passes: int
+    training_tasks: list[str]
+    validation_tasks: list[str]
+
+
+def group_by_task(task_ids: Sequence[str], examples: Iterable[Example]) -> dict[str, list[Example]]:
+    """The examples of each of the tasks; those of any other task are left out."""
+    groups: dict[str, list[Example]] = {task_id: [] for task_id in task_ids}
+    for example in examples:
+        if example.task_id in groups:
+            groups[example.task_id].append(example)
+    return groups
+
+
+def check_request(weights: Mapping[str, float], prompt: Prompt, tokenizer: PreTrainedTokenizerBase, *, seq2seq: bool) -> None:
+    """Refuse what this model cannot be trained on.
+
+    Raises:
+        InputError: loss on the prompt of a seq2seq model; rows longer than the model reads.
+    """
+    beyond = [segment for segment in SEGMENTS if segment != "output" and weights[segment] > 0]
+    if seq2seq and beyond:
+        raise InputError(
+            f"finetune.loss_mask: weights on {', '.join(beyond)} need a causal model. An encoder-decoder model reads the "
+            "prompt with its encoder and predicts none of it. Set finetune.loss_mask: it, or choose a causal base model."
+        )
+    if prompt.max_tokens > tokenizer.model_max_length:
+        raise InputError(
+            f"prompt.max_tokens: {prompt.max_tokens} is not allowed. The model reads at most {tokenizer.model_max_length} tokens."
+        )
+
+
+def prepare(
+    selected: Sequence[str],
+    tasks: Mapping[str, Task],
+    examples: Iterable[Example],
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: Prompt,
+    *,
+    weights: Mapping[str, float],
+    normalize_by: Normalization,
+    soft_tokens: Mapping[str, int],
+    max_tokens: int,
+    validation_share: float,
+    validation_rows: int,
+    seq2seq: bool,
+    seed: int,
+) -> Prepared:
+    """Split the tasks, walk their examples in turn, and build rows up to the token budget.
+
+    Validation rows carry loss on their output only, whatever the mask, and keep their human instruction, as the targets do.
+
+    Args:
+        selected: tasks to train on; no example of any other is used.
+        soft_tokens: task id -> length of its soft instruction.
+        max_tokens: budget over all tokens of the training rows.
+
+    Raises:
+        InputError: a selected task that the pool does not have, or no row at all.
+    """
+    unknown = [task_id for task_id in selected if task_id not in tasks]
+    if unknown:
+        raise InputError(f"selection: task {unknown[0]!r} is not in the pool. Run select_tasks again.")
+    check_request(weights, prompt, tokenizer, seq2seq=seq2seq)
+    template = load_template(prompt.template, tokenizer, seq2seq=seq2seq)
+    training_tasks, validation_tasks = split_validation(selected, share=validation_share, seed=seed)
+    groups = group_by_task(selected, examples)
+    builder = RowBuilder(
+        tasks, tokenizer, template, prompt, weights=weights, normalize_by=normalize_by, soft_tokens=soft_tokens, seed=seed
+    )
+    stream = round_robin({task_id: groups[task_id] for task_id in training_tasks}, seed=seed)
+    rows, counts, passes = builder.fill(stream, max_tokens=max_tokens)
+    if not rows:
+        reasons = ", ".join(f"{count} x {reason}" for reason, count in sorted(counts.dropped.items()))
+        raise InputError(
+            f"finetune: no training row from {len(training_tasks)} task(s): {reasons or 'none fits the budget'}.\n"
+            "  Raise finetune.max_tokens or prompt.max_tokens, or select other tasks."
+        )
+    checker = RowBuilder(
+        tasks, tokenizer, template, prompt, weights=loss_weights("it"), normalize_by="weights", soft_tokens={}, seed=seed
+    )
+    held_out = {task_id: groups[task_id] for task_id in validation_tasks}
+    validation = checker.first(round_robin(held_out, seed=seed), count=validation_rows)
+    return Prepared(rows, validation, counts, passes, training_tasks, validation_tasks)
+
+
+def summary(data: Prepared, *, weights: Mapping[str, float], kind: str) -> dict:
+    """What was trained on, in counts."""
+    counts, segments = data.counts, data.counts.segments
+    prompt = sum(segments[name] for name in ("system", "instruction", "examples", "input"))
+    return {
+        "instructions": kind,
+        "tasks": {"training": len(data.training_tasks), "validation": len(data.validation_tasks)},
+        "rows": {"training": len(data.rows), "validation": len(data.validation), "passes": data.passes},
+        "tokens": {"all": counts.tokens, "with_loss": counts.weighted} | {name: segments[name] for name in SEGMENTS},
+        "share_with_loss": counts.weighted / counts.tokens,
+        "loss_weights": dict(weights),
+        "instruction_output_ratio": prompt / segments["output"],
+        "dropped": dict(counts.dropped),
+        "truncated": dict(counts.truncated),
+        "merged_at_output": counts.merged,
+    }
+
+
+def outcome(history: Sequence[Mapping[str, float]]) -> dict:
+    """Steps, training loss over the last tenth of them, and validation NLL per output token before and after."""
+    steps = [entry for entry in history if "train/loss" in entry]
+    last = steps[-max(1, len(steps) // 10) :]
+    result = {"steps": len(steps), "train_loss": sum(entry["train/loss"] for entry in last) / len(last)}
+    measured = [entry["validation/nll"] for entry in history if "validation/nll" in entry]
+    return result | ({"validation_nll": {"before": measured[0], "after": measured[-1]}} if measured else {})

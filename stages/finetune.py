@@ -1,0 +1,157 @@
+"""Fine-tune the base model on the selected tasks with the chosen instructions and loss mask.
+
+Reads:  data/selection.json (`selected`: task ids); data/instructions/ (artefact); data/pool/tasks.parquet, examples.parquet;
+        data/models/base/; sections finetune, prompt, seed
+Writes: data/models/tuned/: weights, configuration, tokenizer with chat template, generation configuration;
+        reports/finetune.json: rows, tokens by segment, what was dropped and cut, steps, loss, validation NLL before and after;
+        reports/curves/finetune/: one series per metric over optimizer steps
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import fields
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Literal
+
+from accelerate import Accelerator
+from dvclive import Live
+from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from instune import config, models
+from instune.bilevel.artefact import load_artefact
+from instune.config import Section
+from instune.prompts import Prompt
+from instune.records import read_examples, read_tasks
+from instune.results import read_json, write_json
+from instune.tuning.adapters import add_lora, merge_lora
+from instune.tuning.batches import collate
+from instune.tuning.checkpoint import run_key
+from instune.tuning.labels import loss_weights
+from instune.tuning.loss import Normalization
+from instune.tuning.prepare import outcome, prepare, summary
+from instune.tuning.train import Entry, Settings, Trainer
+from stages.command import run
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Mask = Annotated[str | dict[str, float], AfterValidator(loss_weights)]  # read as the weight of every segment
+SCRATCH = Path(".scratch/finetune")
+
+
+class Lora(Section):
+    rank: PositiveInt
+    alpha: PositiveFloat
+    dropout: Share
+
+
+class Params(Section):
+    loss_mask: Mask  # it: output only; im: all but the template; all; or a weight for every segment
+    normalize_by: Normalization  # the denominator of a step's loss
+    method: Literal["full", "lora"]
+    lora: Lora  # of method lora
+    max_tokens: PositiveInt  # tokens of all training rows together, prompts included
+    batch_size: PositiveInt  # rows per optimizer step
+    micro_batch_tokens: PositiveInt  # padded tokens per pass, bounds memory
+    learning_rate: PositiveFloat  # peak, per step of AdamW
+    warmup_share: Share  # of the steps
+    weight_decay: NonNegativeFloat
+    max_grad_norm: PositiveFloat
+    validation_share: Share  # of the selected tasks, held out; 0: no validation
+    validation_rows: PositiveInt  # rows of the held-out tasks together
+    validate_every: PositiveInt  # optimizer steps
+    checkpoint_every: PositiveInt  # optimizer steps
+    precision: models.Precision
+
+
+SECTIONS = {"finetune": Params, "prompt": Prompt, "seed": int}
+
+
+@contextmanager
+def _curves(folder: Path) -> Iterator[Callable[[Entry], None]]:
+    with Live(str(folder), dvcyaml=False, save_dvc_exp=False, report=None) as live:
+
+        def log(entry: Entry) -> None:
+            live.step = int(entry["step"])
+            for name in sorted(set(entry) - {"step"}):
+                live.log_metric(name, entry[name])
+
+        yield log
+    Path(live.metrics_file).unlink()  # the last values, which a folder of plots would show as an empty one
+
+
+def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    models.save(model, tokenizer, partial)
+    shutil.rmtree(out, ignore_errors=True)
+    partial.replace(out)
+
+
+def main(
+    *, selection: Path, instructions: Path, tasks: Path, examples: Path, model: Path, out: Path, report: Path, curves: Path
+) -> None:
+    """Train, and write the model, its report and its curves."""
+    values = config.load(SECTIONS)
+    params, prompt, seed = values["finetune"], values["prompt"], values["seed"]
+    selected, artefact = read_json(selection)["selected"], load_artefact(instructions)
+    base = models.weights_hash(model)
+    artefact.check_base_model(base)
+    tokenizer, net = models.load_tokenizer(model), models.load_model(model)
+    data = prepare(
+        selected,
+        read_tasks(tasks),
+        read_examples(examples, selected),
+        tokenizer,
+        prompt,
+        weights=params.loss_mask,
+        normalize_by=params.normalize_by,
+        soft_tokens=dict.fromkeys(artefact.task_ids, artefact.soft_tokens),
+        max_tokens=params.max_tokens,
+        validation_share=params.validation_share,
+        validation_rows=params.validation_rows,
+        seq2seq=net.config.is_encoder_decoder,
+        seed=seed,
+    )
+    accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
+    if data.passes > 1 and accelerator.is_main_process:
+        print(f"the budget takes {data.passes} passes over the selected tasks' examples: they repeat")
+    if params.method == "lora":
+        net = add_lora(net, rank=params.lora.rank, alpha=params.lora.alpha, dropout=params.lora.dropout, seed=seed)
+    gather = partial(
+        collate,
+        pad_id=tokenizer.pad_token_id,
+        decoder_start_id=net.config.decoder_start_token_id if net.config.is_encoder_decoder else None,
+        soft_prompts=dict(
+            zip(artefact.task_ids, artefact.soft_prompts if artefact.soft_prompts is not None else (), strict=True)
+        ),
+    )
+    settings = Settings(seed=seed, **params.model_dump(include={field.name for field in fields(Settings)}))
+    code = Path(__file__).parents[1]
+    known = [params.model_dump(), prompt.model_dump(), seed, base]
+    folder = SCRATCH / run_key(known, [selection, instructions, tasks, examples, code / "instune", Path(__file__)])
+    with _curves(curves) if accelerator.is_main_process else nullcontext(lambda entry: None) as log:
+        trainer = Trainer(
+            net,
+            data.rows,
+            gather,
+            accelerator=accelerator,
+            settings=settings,
+            validation=data.validation,
+            folder=folder,
+            log=log,
+        )
+        history = trainer.run()
+    if accelerator.is_main_process:
+        _save(merge_lora(net) if params.method == "lora" else net, tokenizer, out)
+        write_json(report, summary(data, weights=params.loss_mask, kind=artefact.kind) | outcome(history))
+        shutil.rmtree(folder, ignore_errors=True)
+        print(f"{out}: {len(history) - 1} steps on {len(data.rows)} rows; look at {report} and {curves}")
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    run(main)

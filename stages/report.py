@@ -1,0 +1,69 @@
+"""One self-contained page: what was run, what it brought, and what to distrust.
+
+Reads:  reports/data_card.json, optimize.json, finetune.json, scores.json; reports/curves/optimize/, reports/curves/finetune/;
+        data/selection.json; data/predictions/base/ and tuned/ (predictions.jsonl); every section of params.yaml
+Writes: reports/report.html
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from instune import config
+from instune.report.inputs import Inputs, package_versions, read_curves, read_samples
+from instune.report.page import render
+from instune.results import read_json, write_text
+from stages.command import run
+
+SAMPLES_PER_TASK = 3
+SECTIONS = {
+    "seed": int,
+    "targets": dict,
+    "pools": dict,
+    "prompt": dict,
+    "playground": dict,
+    "ingest": dict,
+    "base_model": dict,
+    "align": dict,
+    "embed": dict,
+    "select": dict,
+    "optimize": dict,
+    "finetune": dict,
+    "evaluate": dict,
+    "score": dict,
+}
+
+
+def main(
+    *,
+    card: Path,
+    selection: Path,
+    optimize: Path,
+    finetune: Path,
+    finetune_curves: Path,
+    optimize_curves: Path,
+    scores: Path,
+    base: Path,
+    tuned: Path,
+    out: Path,
+) -> None:
+    """Write the report page."""
+    params = config.load(SECTIONS)
+    inputs = Inputs(
+        params=params,
+        card=read_json(card),
+        selection=read_json(selection),
+        optimize=read_json(optimize),
+        finetune=read_json(finetune),
+        scores=read_json(scores),
+        finetune_curves=read_curves(finetune_curves),
+        optimize_curves=read_curves(optimize_curves),
+        samples=read_samples(base, tuned, SAMPLES_PER_TASK),
+        versions=package_versions(),
+    )
+    write_text(out, render(inputs))
+    print(f"{out}: open it in a browser; the verdict stands on the first screen")
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,88 @@
+from itertools import product
+
+import numpy as np
+import pytest
+from scipy import stats
+from statsmodels.formula.api import ols
+from statsmodels.stats.anova import anova_lm
+
+from instune.evaluation.crossed import crossed, half_width, holm, mean_squares
+
+# (standard deviation of tasks, of seeds, of the rest): seeds that hardly move, that move as paired differences do, that dominate,
+# that do not move at all
+SETTINGS = [(0.2, 0.02, 0.05), (0.1, 0.03, 0.05), (0.05, 0.05, 0.05), (0.2, 0.0, 0.05)]
+
+
+def draw(generator, tasks, seeds, spread, mean=0.0):
+    of_task, of_seed, rest = spread
+    return (
+        mean
+        + of_task * generator.standard_normal((tasks, 1))
+        + of_seed * generator.standard_normal((1, seeds))
+        + rest * generator.standard_normal((tasks, seeds))
+    )
+
+
+def test_mean_squares_are_those_of_the_two_way_analysis_of_variance():
+    values = draw(np.random.default_rng(0), 7, 4, (0.2, 0.1, 0.05))
+    task, seed = np.indices(values.shape)
+    table = anova_lm(ols("y ~ C(t) + C(s)", {"y": values.ravel(), "t": task.ravel(), "s": seed.ravel()}).fit())
+    assert mean_squares(values) == pytest.approx(table["mean_sq"].tolist())
+
+
+@pytest.mark.parametrize(("tasks", "seeds"), product([10, 30, 119], [3, 5, 10]))
+@pytest.mark.parametrize("spread", SETTINGS, ids=str)
+def test_95_percent_intervals_cover_between_93_and_97_percent(tasks, seeds, spread):
+    generator, runs = np.random.default_rng([tasks, seeds, SETTINGS.index(spread)]), 3000
+    drawn = (draw(generator, tasks, seeds, spread) for _ in range(runs))
+    covered = sum(abs(values.mean()) <= half_width(values, 0.95) for values in drawn)
+    assert 0.93 <= covered / runs <= 0.97
+
+
+def test_an_interval_over_tasks_alone_covers_too_seldom_where_seeds_move_all_tasks():
+    generator, runs = np.random.default_rng(1), 500
+    means = [draw(generator, 30, 3, (0.1, 0.05, 0.05)).mean(1) for _ in range(runs)]
+    covered = sum(stats.ttest_1samp(of_task, 0).pvalue > 0.05 for of_task in means)
+    assert covered / runs < 0.8
+
+
+def test_no_effect_is_found_in_five_percent_and_the_smallest_effect_in_four_fifths():
+    generator, spread, runs = np.random.default_rng(2), (0.1, 0.02, 0.05), 1500
+
+    def found(mean):
+        drawn = (draw(generator, 30, 5, spread, mean) for _ in range(runs))
+        return sum(abs(values.mean()) > half_width(values, 0.95) for values in drawn) / runs
+
+    smallest = np.mean([crossed(draw(generator, 30, 5, spread), 0.95).smallest_effect for _ in range(100)])
+    assert 0.03 <= found(0.0) <= 0.07
+    assert 0.75 <= found(smallest) <= 0.87
+
+
+def test_seeds_that_agree_leave_the_t_interval_over_tasks():
+    means = np.random.default_rng(3).normal(0.3, 0.2, 12)
+    wanted = stats.t.interval(0.95, 11, loc=means.mean(), scale=stats.sem(means))
+    found = crossed(np.repeat(means[:, None], 4, axis=1), 0.95)
+    assert (found.low, found.high) == pytest.approx(wanted)
+    assert found.p_value == pytest.approx(stats.ttest_1samp(means, 0).pvalue, rel=1e-6)
+
+
+def test_p_value_is_the_level_at_which_the_interval_reaches_zero():
+    values = draw(np.random.default_rng(4), 10, 3, (0.2, 0.05, 0.05), mean=0.1)
+    found = crossed(values, 0.95)
+    assert crossed(values, 1 - found.p_value).low == pytest.approx(0, abs=1e-9)
+
+
+def test_equal_scores_everywhere_differ_from_zero_only_if_they_are_not_zero():
+    assert crossed(np.zeros((3, 2)), 0.95).p_value == 1
+    assert crossed(np.full((3, 2), 0.5), 0.95).p_value < 1e-9
+
+
+@pytest.mark.parametrize("values", [np.zeros((1, 3)), np.zeros((3, 1)), np.zeros(3), np.full((2, 2), np.nan)])
+def test_too_few_tasks_or_seeds_and_nan_are_errors(values):
+    with pytest.raises(ValueError, match="at least two tasks"):
+        crossed(values, 0.95)
+
+
+def test_holm_by_hand():
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
+    assert holm({"only": 0.2}) == {"only": 0.2}

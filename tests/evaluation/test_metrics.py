@@ -1,0 +1,124 @@
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
+
+from instune.evaluation.metrics import (
+    RANK_METRICS,
+    exact_match,
+    fixed_exact_match,
+    fixed_rouge_l,
+    needs_mending,
+    rank_accuracy,
+    rouge_l,
+)
+
+GOLDEN = json.loads((Path(__file__).parent / "tk_instruct_golden.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: f"{case['prediction']!a}~{case['references']!a}")
+def test_metrics_equal_those_of_tk_instruct(case):
+    assert exact_match(case["prediction"], case["references"]) == case["exact_match"]
+    assert rouge_l(case["prediction"], case["references"]) == pytest.approx(case["rouge_l"], abs=5e-5)
+
+
+def test_means_equal_those_that_tk_instruct_prints():
+    cases = GOLDEN["cases"]
+    matches = sum(exact_match(case["prediction"], case["references"]) for case in cases)
+    overlaps = sum(rouge_l(case["prediction"], case["references"]) for case in cases)
+    assert round(100 * matches / len(cases), 4) == GOLDEN["mean"]["exact_match"]
+    assert round(100 * overlaps / len(cases), 4) == GOLDEN["mean"]["rougeL"]
+
+
+def test_punctuation_alone_matches_and_non_latin_text_has_no_overlap_with_itself():
+    assert exact_match("-", ["+"]) == 1
+    assert exact_match("", [""]) == 1
+    assert rouge_l("", [""]) == 0
+    assert rouge_l("北京", ["北京"]) == 0
+    assert exact_match("北京", ["北京"]) == 1
+
+
+def test_rouge_by_hand():
+    # the longest common subsequence of "a b c d" and "b x d" is "b d": precision 2/4, recall 2/3
+    assert rouge_l("aa bb cc dd", ["bb xx dd"]) == pytest.approx(2 * (1 / 2) * (2 / 3) / (1 / 2 + 2 / 3))
+
+
+WORDS = st.lists(st.sampled_from(["the", "cats", "cat", "sat", "sitting", "Ä", "7", "x-y", ""]), max_size=90).map(" ".join)
+
+
+ASCII = st.text(st.characters(max_codepoint=126, min_codepoint=9), max_size=30).map(lambda text: f"{text} word")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    prediction=st.one_of(WORDS, st.text(max_size=40)),
+    references=st.lists(st.one_of(WORDS, st.text(max_size=40)), min_size=1, max_size=3),
+)
+def test_rouge_l_equals_that_of_rouge_score(prediction, references):
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    assert rouge_l(prediction, references) == max(scorer.score(text, prediction)["rougeL"].fmeasure for text in references)
+
+
+def test_an_output_of_ten_megabytes_is_scored():
+    output = "the red cat sat\n" * 650_000
+    assert exact_match(output, ["cat"]) == 0
+    assert 0 < rouge_l(output, ["a cat " * 500]) < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    # sums -4, -4.4, -6.2; per character -4, -0.88, -0.886; per byte -4, -0.88, -0.69
+    [("accuracy", "a"), ("accuracy_per_character", "bbbbb"), ("accuracy_per_byte", "ééccccc")],
+)
+def test_rank_classification_by_hand(name, right):
+    choices, values = ["a", "bbbbb", "ééccccc"], [-4.0, -4.4, -6.2]
+    for choice in choices:
+        assert rank_accuracy(choices, values, [choice], RANK_METRICS[name]) == (choice == right)
+
+
+def test_choices_match_references_without_outer_white_space_and_ties_go_to_the_first():
+    assert rank_accuracy([" yes", "no"], [-1.0, -1.0], ["yes "], RANK_METRICS["accuracy"]) == 1
+    assert rank_accuracy(["no", "yes"], [-1.0, -1.0], ["yes"], RANK_METRICS["accuracy"]) == 0
+
+
+def test_an_empty_choice_has_length_one():
+    assert rank_accuracy(["", "yes"], [-1.0, -6.0], [""], RANK_METRICS["accuracy_per_character"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("prediction", "reference", "match", "overlap"),
+    [
+        ("-", "+", 0, 0),
+        ("-", "-", 1, 1),
+        ("", "", 1, 1),
+        ("", "yes", 0, 0),
+        ("北京", "北京", 1, 1),
+        ("北京", "上海", 0, 0),
+        ("北京市", "北京", 0, 0.8),  # two of three characters, two of two
+        ("Москва", "москва!", 1, 1),
+        ("नमस्ते", "नमस्ते", 1, 1),
+        ("Cristo\u0301bal esta\u0301", "Cristóbal está", 1, 1),  # decomposed against composed
+        ("Cristobal esta", "Cristóbal está", 0, 0),
+        ("“yes”", "yes", 0, 1),
+        ("the cat sits 北京", "cats sit", 0, 2 * (2 / 5) * 1 / (2 / 5 + 1)),
+    ],
+)
+def test_mended_metrics_by_hand(prediction, reference, match, overlap):
+    assert fixed_exact_match(prediction, [reference]) == match
+    assert fixed_rouge_l(prediction, [reference]) == pytest.approx(overlap)
+
+
+@given(prediction=ASCII, references=st.lists(ASCII, min_size=1, max_size=3))
+def test_mended_metrics_change_nothing_in_ascii_texts_with_words(prediction, references):
+    assert not needs_mending(prediction, references)
+    assert fixed_exact_match(prediction, references) == exact_match(prediction, references)
+    assert fixed_rouge_l(prediction, references) == rouge_l(prediction, references)
+
+
+def test_best_reference_counts_not_the_first():
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    wanted = max(scorer.score(reference, "the cats sat")["rougeL"].fmeasure for reference in ("a dog", "cat sat here"))
+    assert rouge_l("the cats sat", ["a dog", "cat sat here"]) == wanted > 0

@@ -1,0 +1,104 @@
+"""Conversations in their four forms, and the lengths that the IM paper publishes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+
+from instune.errors import InputError
+from instune.pools import chat
+from instune.pools.data_card import DataCard
+from instune.pools.problems import BadRecord, Problems
+from instune.records import Message
+
+PUBLISHED = Path("../shared/data/instruction_chat")
+ASK, ANSWER = " 你好\r\n\u0000 NaN ", "👍 e\u0301\n"
+
+
+def roles(*turns):
+    return {"messages": [{"role": role, "content": str(number)} for number, role in enumerate(turns)]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"messages": [{"role": "user", "content": ASK}, {"role": "assistant", "content": ANSWER}]},
+        {"conversations": [{"from": "human", "value": ASK}, {"from": "gpt", "value": ANSWER}]},
+        {"instruction": ASK, "input": "", "output": ANSWER},
+        {"prompt": ASK, "completion": ANSWER},
+    ],
+)
+def test_every_form_keeps_the_text_as_it_is(row):
+    example = chat.example_of(row, "p:t", "file: line 4")
+    assert example.messages == (Message("user", ASK), Message("assistant", ANSWER))
+    assert (example.input, example.references, example.example_id) == (ASK, (ANSWER,), "p:t:line 4")
+
+
+def test_an_alpaca_row_with_input_joins_both_in_one_message():
+    [user, _] = chat.conversation({"instruction": "Add.", "input": " 1 2", "output": "3"})
+    assert user.content == "Add.\n\n 1 2"
+
+
+def test_the_last_exchange_is_input_and_reference():
+    example = chat.example_of(roles("system", "user", "assistant", "user", "assistant") | {"id": "x"}, "p:t", "")
+    assert (example.input, example.references, len(example.messages)) == ("3", ("4",), 5)
+    assert example.example_id == "p:t:x"
+    assert len(chat.conversation(roles("user", "assistant", "user"))) == 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        roles("assistant", "user"),
+        roles("user"),
+        roles("user", "user", "assistant"),
+        roles("user", "assistant", "system"),
+        roles("system"),
+        roles("user", "tool"),
+        {"messages": []},
+        {"messages": "hello"},
+        {"messages": [{"role": "user"}]},
+        {"text": "hello"},
+        {"prompt": "a", "completion": None},
+    ],
+)
+def test_a_row_that_is_no_conversation_is_refused(row):
+    with pytest.raises(BadRecord):
+        chat.conversation(row)
+
+
+def test_a_large_file_comes_in_parts_of_one_task(tmp_path, monkeypatch):
+    monkeypatch.setattr(chat, "PART_SIZE", 2)
+    lines = [json.dumps({"prompt": str(number), "completion": "x"}) for number in range(5)]
+    (tmp_path / "small.set.jsonl").write_text("\n".join([*lines, "{broken"]))
+    with pytest.raises(InputError, match=r"small\.set\.jsonl: line 6: not valid JSON"):
+        list(chat.read(tmp_path, pool="p", problems=Problems(tmp_path, strict=True)))
+    parts = list(chat.read(tmp_path, pool="p", problems=Problems(tmp_path, strict=False)))
+    assert {task.task_id for task, _ in parts} == {"p:small"}
+    assert [[example.input for example in examples] for _, examples in parts] == [["0", "1"], ["2", "3"], ["4"]]
+
+
+@pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"{PUBLISHED} is absent")
+@pytest.mark.parametrize(
+    ("name", "size", "ratio"),  # Table 5 of arXiv 2405.14394
+    [
+        ("lima_messages", 1_030, 0.0942),
+        ("alpagasus_dolly_3k_messages", 2_996, 0.6439),
+        ("alpagasus_claude_t45_messages", 5_305, 0.5672),
+    ],
+)
+def test_published_lengths_come_out_to_the_last_digit(tmp_path, name, size, ratio):
+    source = PUBLISHED / f"{name}.jsonl.gz"
+    (tmp_path / source.name).symlink_to(source.resolve())
+    problems, card = Problems(tmp_path, strict=True), DataCard()
+    with gzip.open(source) as file:
+        originals = [json.loads(line)["messages"] for line in file]
+    for task, examples in chat.read(tmp_path, pool="p", problems=problems):
+        card.add(task, examples)
+        found = [[{"role": m.role, "content": m.content} for m in example.messages] for example in examples]
+    assert found == originals
+    summary = card.summary(problems, {})
+    assert (summary["examples"], summary["instruction_output_ratio"]) == (size, ratio)

@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+
+from instune.selection.cache import EmbeddingCache, default_folder
+
+VECTOR = np.array([0.1, -2.5, 3e-9], dtype=np.float32)
+
+
+def opened(folder, setting="s"):
+    return EmbeddingCache(folder, setting)
+
+
+def test_a_vector_comes_back_bit_for_bit_in_a_later_run(tmp_path):
+    first = opened(tmp_path / "new" / "folder")
+    first.put({"text": VECTOR})
+    first.close()
+    found = opened(tmp_path / "new" / "folder").get(["text", "other"])
+    assert list(found) == ["text"]
+    assert found["text"].tobytes() == VECTOR.tobytes()
+
+
+def test_another_setting_or_text_is_another_key(tmp_path):
+    opened(tmp_path, "max length 128").put({"text": VECTOR})
+    assert opened(tmp_path, "max length 256").get(["text"]) == {}
+    assert opened(tmp_path, "max length 128").get(["text ", "Text"]) == {}
+
+
+def test_two_runs_at_once_share_the_file(tmp_path):
+    one, two = opened(tmp_path), opened(tmp_path)
+    one.put({"a": VECTOR})
+    two.put({"b": 2 * VECTOR, "a": VECTOR})
+    assert set(one.get(["a", "b"])) == {"a", "b"}
+
+
+def test_a_folder_that_cannot_be_made_is_said_once_and_the_run_goes_on(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    cache = opened(tmp_path / "file" / "embeddings")
+    cache.put({"text": VECTOR})
+    assert cache.get(["text"])["text"].tobytes() == VECTOR.tobytes()
+    assert capsys.readouterr().out.count("cannot be used") == 1
+
+
+def test_a_broken_file_is_said_and_left_alone(tmp_path, capsys):
+    opened(tmp_path).close()
+    (file,) = tmp_path.glob("*.sqlite")
+    file.write_bytes(b"no database" * 1000)
+    opened(tmp_path).put({"text": VECTOR})
+    assert "cannot be used" in capsys.readouterr().out
+    assert file.read_bytes().startswith(b"no database")
+
+
+@pytest.mark.parametrize(("value", "below"), [("cache", "cache"), ("", "home/.cache")])
+def test_the_folder_is_the_users_own(tmp_path, monkeypatch, value, below):
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / value) if value else "")
+    assert default_folder() == tmp_path / below / "instune" / "embeddings"

@@ -1,0 +1,85 @@
+import os
+import shutil
+import socket
+
+import pytest
+
+from instune.errors import InputError
+from instune.results import read_json
+from instune.selection.encoder import PACKAGED, REFERENCE, files_hash, load, locate, resolve, write_reference
+
+(MINILM,) = PACKAGED
+
+
+@pytest.fixture
+def local(tmp_path):
+    """The packaged encoder in a folder of the user's, its large file linked."""
+    folder = tmp_path / "encoder"
+    shutil.copytree(locate(MINILM, None), folder, copy_function=os.symlink)
+    return folder
+
+
+def test_the_reference_to_a_packaged_encoder_names_no_place(tmp_path):
+    write_reference(tmp_path / "selector", MINILM, None)
+    content = read_json(tmp_path / "selector" / REFERENCE)
+    assert content == {"encoder": MINILM, "revision": None, "files": files_hash(locate(MINILM, None))}
+    assert resolve(tmp_path / "selector") == (locate(MINILM, None), content["files"])
+
+
+def test_the_hash_follows_names_and_contents(local):
+    before = files_hash(local)
+    assert before == files_hash(locate(MINILM, None))
+    (local / "README.md").unlink()
+    assert files_hash(local) == before
+    pooling = local / "1_Pooling" / "config.json"
+    text = pooling.read_text()
+    pooling.unlink()
+    pooling.write_text(text.replace("true", "false", 1))
+    assert files_hash(local) != before
+
+
+def test_files_changed_since_align_are_noticed(tmp_path, local):
+    write_reference(tmp_path / "selector", str(local), None)
+    (local / "vocab.txt").unlink()
+    with pytest.raises(InputError, match="when align ran"):
+        resolve(tmp_path / "selector")
+
+
+def test_a_selector_with_its_own_files_is_its_own_encoder(local):
+    assert resolve(local) == (local, files_hash(local))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "revision", "message"),
+    [
+        ("no/such/folder", None, "no folder here"),
+        ("packaged:minilm", None, "Packaged encoders: packaged:all-minilm-l6-v2"),
+        (MINILM, "0" * 40, "Set it to null"),
+        ("no/such/model/at/all", "0" * 40, "cannot be fetched"),
+    ],
+)
+def test_an_encoder_that_is_not_there_is_refused(encoder, revision, message):
+    with pytest.raises(InputError, match=message):
+        locate(encoder, revision)
+
+
+def test_a_folder_without_weights_or_configuration_is_refused(tmp_path):
+    with pytest.raises(InputError, match="no safetensors weights"):
+        files_hash(tmp_path)
+    with pytest.raises(InputError, match="cannot be read as a sentence encoder"):
+        load(tmp_path)
+
+
+def test_a_package_that_is_not_installed_is_named(monkeypatch):
+    monkeypatch.setitem(PACKAGED, MINILM, ("no_such_package", "model"))
+    with pytest.raises(InputError, match="needs the package no_such_package"):
+        locate(MINILM, None)
+
+
+def test_the_packaged_encoder_needs_no_network(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("a network call")
+
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    assert load(locate(MINILM, None)).max_seq_length == 256

@@ -1,0 +1,91 @@
+import numpy as np
+import pytest
+
+from instune.errors import InputError
+from instune.selection.rank import ROWS, UNIT, VOTES, check_finite, count_votes, highest, nearest, rank, similarity
+
+
+def unit(rows):
+    rows = np.asarray(rows, dtype=np.float32)
+    return rows / np.linalg.norm(rows, axis=1, keepdims=True)
+
+
+def ranked_by_loops(targets, sources, owners, tasks):
+    """The rule of INSTA's deleted code with exact integers: each vote adds 1000^(10 - rank); then cosine, then task."""
+    weights, best = [0] * tasks, [-2.0] * tasks
+    for target in targets:
+        cosines = [round(float(np.float32(target @ source)), 6) for source in sources]
+        for position, cosine in enumerate(cosines):
+            best[owners[position]] = max(best[owners[position]], cosine)
+        order = sorted(range(len(sources)), key=lambda position: (-cosines[position], position))
+        for place, position in enumerate(order[:10]):
+            weights[owners[position]] += 1000 ** (10 - place)
+    return sorted(range(tasks), key=lambda task: (-weights[task], -best[task], task))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_the_order_equals_that_of_nested_loops(seed):
+    draw = np.random.default_rng(seed)
+    tasks = int(draw.integers(1, 30))
+    owners = np.sort(np.concatenate([np.arange(tasks), draw.integers(0, tasks, size=draw.integers(0, 60))]))
+    # vectors from a small set, so that equal cosines and repeated wordings are common
+    stock = unit(draw.integers(-1, 2, size=(12, 4)) + 1e-3)
+    sources, targets = stock[draw.integers(0, 12, len(owners))], stock[draw.integers(0, 12, draw.integers(1, 8))]
+    assert rank(targets, sources, owners, tasks).order.tolist() == ranked_by_loops(targets, sources, owners, tasks)
+
+
+def test_one_first_place_beats_many_second_places():
+    # 12 target wordings at angle 0: task 0 has one exact match for the first of them only, task 1 is always close
+    targets = np.array([[1000, 900, 500], [400, 900, 500], [400, 900, 500]])
+    votes = count_votes(targets, np.array([0, 1, 2]), 3)
+    assert votes[0, :3].tolist() == [1, 0, 2]
+    assert votes[1, :3].tolist() == [2, 1, 0]
+    assert votes[2, :3].tolist() == [0, 2, 1]
+    assert votes.sum() == 9
+
+
+def test_a_task_without_vote_follows_by_its_highest_cosine():
+    angles = np.array([0.0] * VOTES + [0.5, 0.3])  # task 0 owns the ten nearest wordings
+    sources = unit(np.stack([np.cos(angles), np.sin(angles)], axis=1))
+    ranking = rank(unit([[1, 0]]), sources, np.array([0] * VOTES + [1, 2]), 3)
+    assert ranking.order.tolist() == [0, 2, 1]
+    assert ranking.votes[1:].sum() == 0
+    assert ranking.scores.tolist() == [UNIT, round(np.cos(0.5) * UNIT), round(np.cos(0.3) * UNIT)]
+
+
+def test_equal_scores_are_ordered_by_position():
+    sources = unit([[1, 1]] * 40)
+    assert rank(unit([[1, 0]]), sources, np.arange(40), 40).order.tolist() == list(range(40))
+
+
+def test_scores_that_differ_below_a_millionth_are_equal():
+    values = np.array([[1.0, 0.0]], dtype=np.float32)
+    sources = np.array([[0.5, 0], [0.5 + 2e-7, 0], [0.5 - 2e-7, 0]], dtype=np.float32)
+    assert similarity(values, sources).tolist() == [[500_000] * 3]
+    assert nearest(similarity(values, sources), 2).tolist() == [[0, 1]]
+
+
+def test_nearest_equals_a_stable_sort_with_ties_at_the_cut():
+    draw = np.random.default_rng(1)
+    values = draw.integers(0, 5, size=(30, 50)).astype(np.int32)
+    for count in (1, 10, 49, 50, 70):
+        expected = np.argsort(-values, axis=1, kind="stable")[:, :count]
+        assert np.array_equal(nearest(values, count), expected)
+
+
+def test_many_target_wordings_are_ranked_in_blocks_as_in_one():
+    draw = np.random.default_rng(2)
+    targets, sources = unit(draw.normal(size=(3 * ROWS + 1, 8))), unit(draw.normal(size=(50, 8)))
+    owners = np.arange(50) // 2
+    whole = similarity(targets, sources)
+    ranking = rank(targets, sources, owners, 25)
+    assert np.array_equal(ranking.votes, count_votes(whole, owners, 25))
+    assert np.array_equal(ranking.scores, highest(whole, owners, 25))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_vector_that_is_not_finite_is_refused_by_task(value):
+    vectors = np.zeros((3, 2), dtype=np.float32)
+    vectors[1, 1] = value
+    with pytest.raises(InputError, match="task b"):
+        check_finite(vectors, ["a", "b", "c"])

@@ -1,0 +1,25 @@
+import numpy as np
+import pyarrow.parquet as pq
+
+from instune.selection.table import SCHEMA, Embeddings, read, write
+
+
+def test_rows_come_back_as_they_were(tmp_path):
+    vectors = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+    vectors[2, 1] = np.nan
+    rows = Embeddings(("a", "a", "b", "c", "c"), np.array([0, 1, 0, 0, 1]), vectors, np.array([True, False, False, True, False]))
+    write(tmp_path / "e.parquet", "wording", rows)
+    back = read(tmp_path / "e.parquet", "wording")
+    assert back.task_ids == rows.task_ids
+    np.testing.assert_array_equal(back.vectors, vectors)
+    assert back.vectors.dtype == np.float32
+    np.testing.assert_array_equal(back.indices, rows.indices)
+    np.testing.assert_array_equal(back.truncated, rows.truncated)
+    assert pq.read_schema(tmp_path / "e.parquet").equals(SCHEMA)
+    assert [file.name for file in tmp_path.iterdir()] == ["e.parquet"]
+
+
+def test_a_kind_is_read_alone(tmp_path):
+    write(tmp_path / "e.parquet", "example", Embeddings(("a",), np.array([0]), np.ones((1, 2), np.float32), np.array([False])))
+    assert read(tmp_path / "e.parquet", "example").task_ids == ("a",)
+    assert read(tmp_path / "e.parquet", "wording").task_ids == ()

@@ -1,0 +1,143 @@
+"""The stage as DVC runs it: human and learned artefacts, same bytes twice, refusals that leave nothing behind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from ruamel.yaml import YAML
+
+from instune.bilevel.artefact import load_artefact
+from instune.errors import InputError
+from instune.models import weights_hash
+from instune.records import write_examples, write_tasks
+from instune.results import read_json, write_json
+from stages import optimize_instructions
+
+EMBEDDER = {
+    "soft_tokens": 3,
+    "initial": "definition",
+    "folds": 2,
+    "outer_steps": 2,
+    "inner_steps": 1,
+    "batch_size": 2,
+    "meta_batch_size": 2,
+    "inner_learning_rate": 0.05,
+    "outer_learning_rate": 0.01,
+    "neumann_terms": 1,
+    "gamma": "auto",
+    "product": "central_difference",
+    "difference_step": 3e-3,
+    "attention": "sdpa",
+    "checkpoint_every": 1,
+}
+PROMPT = {
+    "template": "chat",
+    "wording": "any",
+    "exemplars": 0,
+    "max_instruction_tokens": 40,
+    "max_input_tokens": 40,
+    "max_tokens": 120,
+}
+
+
+def write_params(method: str, **embedder) -> None:
+    params = {"seed": 0, "prompt": PROMPT, "optimize": {"method": method, "embedder": EMBEDDER | embedder}}
+    YAML().dump(params, Path("params.yaml"))
+
+
+@pytest.fixture
+def paths(tmp_path, monkeypatch, tiny_pool, model_folder) -> dict[str, Path]:
+    monkeypatch.chdir(tmp_path)
+    tasks, examples = tiny_pool
+    write_tasks(Path("tasks.parquet"), tasks.values())
+    write_examples(Path("examples.parquet"), [example for example in examples if example.task_id != "task5"])
+    write_json(Path("selection.json"), {"selected": [f"task{number}" for number in range(6)]})
+    return {
+        "selection": Path("selection.json"),
+        "tasks": Path("tasks.parquet"),
+        "examples": Path("examples.parquet"),
+        "model": model_folder,
+        "out": Path("data/instructions"),
+        "report": Path("reports/optimize.json"),
+        "curves": Path("reports/curves/optimize"),
+    }
+
+
+def content(*roots: Path) -> dict[str, bytes]:
+    files = [file for root in roots for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file()]
+    return {str(file): file.read_bytes() for file in files}
+
+
+def test_human_writes_the_neutral_artefact(paths, capsys):
+    write_params("human")
+    optimize_instructions.main(**paths)
+    assert load_artefact(paths["out"]).kind == "human"
+    report = read_json(paths["report"])
+    assert report == {"method": "human", "optimized": [], "human": [f"task{number}" for number in range(6)]}
+    assert content(paths["curves"]) == {"reports/curves/optimize/plots/metrics/outer_loss.tsv": b"step\touter_loss\n"}
+    assert "human instructions for 6 tasks" in capsys.readouterr().out
+
+
+def test_embedder_gives_every_selected_task_with_examples_its_prompt_and_names_the_others(paths):
+    write_params("embedder_direct")
+    optimize_instructions.main(**paths)
+    artefact = load_artefact(paths["out"])
+    assert artefact.base_model_hash == weights_hash(paths["model"])
+    assert artefact.task_ids == ("task0", "task1", "task2", "task3", "task4")
+    assert artefact.soft_prompts.shape == (5, 3, 32)
+    report = read_json(paths["report"])
+    assert report["human"] == ["task5"]
+    for fold in report["folds"]:
+        assert not set(fold["meta_train"]) & set(fold["meta_test"])
+    assert sorted(task for fold in report["folds"] for task in fold["meta_test"]) == list(artefact.task_ids)
+    facts = read_json(paths["out"] / "instructions.json")
+    assert [len(tokens) for tokens in facts["nearest_tokens"].values()] == [3] * 5
+    assert set(facts["diversity"]) == {"human", "learned"}
+    names = sorted(file.name for file in paths["curves"].rglob("*") if file.is_file())
+    assert len(names) == 14
+    assert all(name.endswith(".tsv") for name in names)
+    assert not list(Path(".scratch/optimize_instructions").iterdir())
+
+
+def test_equal_inputs_give_equal_bytes_and_another_seed_other_prompts(paths):
+    write_params("embedder_direct")
+    outputs = [paths["out"], paths["report"], paths["curves"]]
+    optimize_instructions.main(**paths)
+    first, prompts = content(*outputs), load_artefact(paths["out"]).soft_prompts
+    optimize_instructions.main(**paths)
+    assert content(*outputs) == first
+    params = YAML().load(Path("params.yaml"))
+    params["seed"] = 1
+    YAML().dump(params, Path("params.yaml"))
+    optimize_instructions.main(**paths)
+    assert not torch.equal(load_artefact(paths["out"]).soft_prompts, prompts)
+
+
+def test_double_backward_through_the_default_attention_is_refused_and_leaves_nothing(paths):
+    write_params("embedder_direct", product="double_backward")
+    with pytest.raises(InputError, match="attention: eager"):
+        optimize_instructions.main(**paths)
+    assert not paths["out"].exists()
+    assert not paths["report"].exists()
+    write_params("embedder_direct", product="double_backward", attention="eager")
+    optimize_instructions.main(**paths)
+    assert load_artefact(paths["out"]).kind == "embedder_direct"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("folds", 1), ("gamma", "large"), ("product", "magic"), ("outer_steps", 0), ("neuman_terms", 1)]
+)
+def test_bad_parameters_are_named(paths, key, value):
+    write_params("embedder_direct", **{key: value})
+    with pytest.raises(InputError, match=rf"optimize\.embedder\.{key}"):
+        optimize_instructions.main(**paths)
+
+
+def test_a_single_selected_task_is_refused(paths):
+    write_params("embedder_direct")
+    write_json(paths["selection"], {"selected": ["task0"]})
+    with pytest.raises(InputError, match="folds need at least 2 selected tasks"):
+        optimize_instructions.main(**paths)
+    assert not paths["out"].exists()

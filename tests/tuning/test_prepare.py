@@ -1,0 +1,141 @@
+"""Which rows are trained on: tasks, budget, counts, refusals; causal and seq2seq."""
+
+from __future__ import annotations
+
+import pytest
+from makers import make_example
+from tokenizers import processors
+
+from instune.errors import InputError
+from instune.prompts import Prompt
+from instune.records import Example
+from instune.scratch_model import train_tokenizer
+from instune.tuning.labels import IGNORE_INDEX, loss_weights
+from instune.tuning.prepare import outcome, prepare, summary
+
+PROMPT = Prompt(
+    template="plain", wording="definition", exemplars=0, max_instruction_tokens=100, max_input_tokens=100, max_tokens=150
+)
+
+
+def prepared(pool, tokenizer, *, prompt=PROMPT, mask="it", **changes):
+    tasks, examples = pool
+    keywords = {
+        "normalize_by": "weights",
+        "soft_tokens": {},
+        "max_tokens": 600,
+        "validation_share": 0.25,
+        "validation_rows": 3,
+        "seq2seq": False,
+        "seed": 0,
+    }
+    selected = changes.pop("selected", ["task0", "task1", "task2", "task3"])
+    return prepare(selected, tasks, examples, tokenizer, prompt, weights=loss_weights(mask), **(keywords | changes))
+
+
+@pytest.fixture
+def t5_like():
+    """A tokenizer that ends every sequence with its eos token, as T5's does."""
+    tokenizer = train_tokenizer(["red blue yes no Output:\n"] * 5, vocab_size=300)
+    tokenizer.add_special_tokens({"eos_token": "</s>", "pad_token": "<|pad|>"})
+    tokenizer.backend_tokenizer.post_processor = processors.TemplateProcessing(
+        single="$A </s>", special_tokens=[("</s>", tokenizer.eos_token_id)]
+    )
+    return tokenizer
+
+
+def test_budget_is_met_and_never_exceeded(tiny_pool, tokenizer):
+    for budget in (150, 600, 5000):
+        data = prepared(tiny_pool, tokenizer, max_tokens=budget)
+        used = sum(len(row.input_ids) for row in data.rows)
+        assert used == data.counts.tokens <= budget
+        assert budget - used < max(len(row.input_ids) for row in data.rows)
+
+
+def test_training_and_validation_tasks_are_disjoint_and_selected(tiny_pool, tokenizer):
+    data = prepared(tiny_pool, tokenizer, max_tokens=5000)
+    assert {row.task_id for row in data.rows} == set(data.training_tasks)
+    assert {row.task_id for row in data.validation} == set(data.validation_tasks)
+    assert sorted(data.training_tasks + data.validation_tasks) == ["task0", "task1", "task2", "task3"]
+    assert len(data.validation) == 3
+
+
+def test_validation_measures_the_output_whatever_the_mask(tiny_pool, tokenizer):
+    on_all = prepared(tiny_pool, tokenizer, mask="all", normalize_by="examples", soft_tokens={"task0": 2, "task1": 2, "task3": 2})
+    assert on_all.validation == prepared(tiny_pool, tokenizer).validation
+
+
+def test_rows_that_do_not_fit_or_carry_no_loss_are_dropped_and_counted(tiny_pool, tokenizer):
+    tasks, examples = tiny_pool
+    tasks, examples = dict(tasks), [example for example in examples if example.example_id[-1] in "01"]
+    long = make_example(tasks["task1"], 9, output="red " * 200)
+    data = prepared((tasks, [*examples, long]), tokenizer, max_tokens=300, validation_share=0.0)
+    assert all("row longer" in reason for reason in data.counts.dropped)
+    # Without an input there is nothing that a loss on the input alone could be on.
+    empty = [Example("task0", "task0-8", "", ("red",)), make_example(tasks["task0"], 1)]
+    on_input = dict.fromkeys(("template", "system", "instruction", "examples", "output"), 0.0) | {"input": 1.0}
+    data = prepared((tasks, empty), tokenizer, mask=on_input, selected=["task0"], validation_share=0.0, max_tokens=100)
+    assert data.counts.dropped["no token with a loss weight"] >= 1
+    assert all(any(row.loss_weights) for row in data.rows)
+
+
+def test_a_pool_of_rows_that_all_fall_out_is_refused_with_reasons(tiny_pool, tokenizer):
+    tasks, _ = tiny_pool
+    long = [make_example(tasks["task0"], 0, output="red " * 200)]
+    with pytest.raises(InputError, match="1 x row longer than max_tokens"):
+        prepared((tasks, long), tokenizer, selected=["task0"], validation_share=0.0)
+
+
+def test_summary_is_sums_over_rows(tiny_pool, tokenizer):
+    data = prepared(tiny_pool, tokenizer, mask="im")
+    facts = summary(data, weights=loss_weights("im"), kind="human")
+    lengths = sum(len(row.input_ids) for row in data.rows)
+    labelled = sum(label != IGNORE_INDEX for row in data.rows for label in row.labels)
+    assert facts["tokens"]["all"] == lengths
+    assert facts["tokens"]["with_loss"] == labelled
+    assert facts["share_with_loss"] == labelled / lengths
+    ratio = (facts["tokens"]["instruction"] + facts["tokens"]["input"]) / facts["tokens"]["output"]
+    assert facts["instruction_output_ratio"] == pytest.approx(ratio)
+
+
+def test_outcome_takes_the_last_tenth_and_both_ends():
+    history = [{"step": 0, "validation/nll": 3.0}, *({"step": n, "train/loss": float(n)} for n in range(1, 21))]
+    history[-1]["validation/nll"] = 2.0
+    assert outcome(history) == {"steps": 20, "train_loss": 19.5, "validation_nll": {"before": 3.0, "after": 2.0}}
+    assert "validation_nll" not in outcome([{"step": 0}, {"step": 1, "train/loss": 1.0}])
+
+
+def test_seq2seq_rows_split_source_and_target(tiny_pool, t5_like):
+    data = prepared(tiny_pool, t5_like, seq2seq=True)
+    row = data.rows[0]
+    source, target = row.input_ids[: row.source], row.input_ids[row.source :]
+    text = t5_like.decode(source)
+    assert text.startswith("Name the colour in text")
+    assert text.endswith("Output:\n</s>")
+    assert t5_like.decode(target) == "red</s>"
+    assert row.labels == [IGNORE_INDEX] * row.source + target
+    assert row.share == len(target)
+
+
+def test_seq2seq_refuses_loss_on_the_prompt_and_the_chat_template(tiny_pool, t5_like):
+    with pytest.raises(InputError, match=r"finetune\.loss_mask.*instruction, examples, input.*causal"):
+        prepared(tiny_pool, t5_like, seq2seq=True, mask="im")
+    with pytest.raises(InputError, match="encoder-decoder"):
+        prepared(tiny_pool, t5_like, seq2seq=True, prompt=PROMPT.model_copy(update={"template": "chat"}))
+
+
+def test_rows_longer_than_the_model_reads_are_refused(tiny_pool, tokenizer):
+    with pytest.raises(InputError, match="at most 2048"):
+        prepared(tiny_pool, tokenizer, prompt=PROMPT.model_copy(update={"max_tokens": 4096}))
+
+
+def test_an_unknown_task_in_the_selection_is_refused(tiny_pool, tokenizer):
+    with pytest.raises(InputError, match="'task99' is not in the pool"):
+        prepared(tiny_pool, tokenizer, selected=["task0", "task99"])
+
+
+def test_an_unknown_wording_is_refused(tiny_pool, tokenizer):
+    tasks, _ = tiny_pool
+    example = Example("task0", "task0-0", "text", ("red",), wording_index=2)
+    with pytest.raises(InputError, match=r"task0-0: wording_index 2.*2 wording\(s\)"):
+        prepared((tasks, [example]), tokenizer, selected=["task0"], validation_share=0.0)

@@ -1,0 +1,66 @@
+"""Show which tokens carry loss: one page and the terminal. Not a stage: `make preview` runs it.
+
+Reads:  data/pool/tasks.parquet, examples.parquet; data/models/base/ (tokenizer); sections finetune, prompt, targets, seed
+Writes: reports/preview.html: for every pool the first example of a source task, under every template that fits the tokenizer
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+from instune import config, models
+from instune.errors import InputError
+from instune.prompts import Prompt, TemplateName, choose_wording, load_template
+from instune.records import read_examples, read_tasks
+from instune.results import write_text
+from instune.targets import Targets, source_tasks
+from instune.tuning.labels import Row, build_row
+from instune.tuning.preview import page, terminal, tokens_of
+from stages.command import run
+from stages.finetune import Params
+
+SECTIONS = {"finetune": Params, "prompt": Prompt, "targets": Targets, "seed": int}
+
+
+def main(*, tasks: Path, examples: Path, model: Path, out: Path) -> None:
+    """Write the page and print the sample of the template in use."""
+    values = config.load(SECTIONS)
+    prompt, weights, pool = values["prompt"], values["finetune"].loss_mask, read_tasks(tasks)
+    tokenizer, seq2seq = models.load_tokenizer(model), models.load_config(model).is_encoder_decoder
+    first = {}
+    for example in read_examples(examples, source_tasks(pool, values["targets"])):
+        first.setdefault(pool[example.task_id].pool, example)
+    samples, refused = {}, []
+    for name in sorted(get_args(TemplateName), key=lambda name: name != prompt.template):
+        try:
+            template = load_template(name, tokenizer, seq2seq=seq2seq)
+        except InputError as error:
+            refused.append(str(error))
+            continue
+        for example in first.values():
+            task = pool[example.task_id]
+            row = build_row(
+                task,
+                example,
+                tokenizer=tokenizer,
+                prompt=template,
+                wording=choose_wording(task, example, how=prompt.wording, seed=values["seed"]),
+                exemplars=task.positive_examples[: prompt.exemplars],
+                output=example.references[0],
+                max_tokens=prompt.max_tokens,
+                max_instruction_tokens=prompt.max_instruction_tokens,
+                max_input_tokens=prompt.max_input_tokens,
+            )
+            if isinstance(row, Row):
+                samples[f"{name}: {task.pool}, {example.example_id}"] = tokens_of(row, tokenizer, weights)
+    for title in [title for title in samples if title.startswith(f"{prompt.template}:")]:
+        print(f"{title}\n{terminal(samples[title])}\n")
+    print("\n".join(refused))
+    shown = ", ".join(f"{segment} {weight:g}" for segment, weight in weights.items())
+    write_text(out, page(samples, heading=f"Weights: {shown}. The template in use is {prompt.template}."))
+    print(f"{out}: {len(samples)} samples; open it in a browser")
+
+
+if __name__ == "__main__":
+    run(main)
