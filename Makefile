@@ -1,8 +1,10 @@
-# make repro | test | bench | profile NAME=<name>     (setup happens by itself, into .venv)
+# make repro | test | bench [NAME=<name>] | preview | profile NAME=<name>     (setup happens by itself, into .venv)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := repro
-.PHONY: repro test setup profile
+.PHONY: repro test bench preview setup profile
+
+BENCHMARKS := $(patsubst tests/benchmarks/%.py,%,$(wildcard tests/benchmarks/*.py))
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,6 +18,16 @@ test: $(VENV)/.installed  ## lint and all tests
 	ruff check .
 	ruff format --check .
 	python -m pytest
+
+bench: $(VENV)/.installed  ## measure speed and memory beside a peer: all benchmarks, or NAME; minutes each
+	@for name in $(or $(NAME),$(BENCHMARKS)); do \
+	  test -f "tests/benchmarks/$$name.py" || { echo "error: no benchmark $$name; there are: $(BENCHMARKS)"; exit 1; }; \
+	  python -m "tests.benchmarks.$$name"; \
+	done
+
+preview: $(VENV)/.installed  ## write reports/preview.html: examples with every token coloured by segment and weight
+	dvc repro ingest base_model
+	python -m tools.preview --tasks data/pool/tasks.parquet --examples data/pool/examples.parquet --model data/models/base --out reports/preview.html
 
 setup: $(VENV)/.installed
 

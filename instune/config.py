@@ -46,6 +46,10 @@ def _describe(name: str, error: ValidationError) -> list[str]:
             problems.append(f"{key}: unknown key. Remove it, or see the section's class for the keys there are.")
         elif item["type"] == "missing":
             problems.append(f"{key}: missing. Add it; the committed params.yaml shows a value.")
+        elif item["type"] == "value_error":  # a check of ours: its message names key and value
+            message = item["msg"].removeprefix("Value error, ")
+            own = f"{key.rpartition('.')[2]}: "
+            problems.append(f"{key}: {message.removeprefix(own)}")
         else:
             problems.append(f"{key}: {item['input']!r} is not allowed. {item['msg']}.")
     return problems

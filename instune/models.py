@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
@@ -14,6 +16,7 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
+    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -76,11 +79,70 @@ def load_config(folder: Path) -> AutoConfig:
         ) from None
 
 
+@contextmanager
+def _one_message(name: str, what: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, KeyError) as error:  # KeyError: a tokenizer.json without its parts
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise InputError(
+            f"{name}: no {what} can be read ({first})\n"
+            "  Give a folder or a Hub model that holds safetensors weights and a tokenizer."
+        ) from None
+
+
+def _check_reference(folder: Path) -> None:
+    reference = folder / REFERENCE
+    content = read_json(reference) if reference.exists() else {}
+    if content.get("weights") and weights_hash(Path(content["name"])) != content["weights"]:
+        raise InputError(f"{content['name']}: the weights changed since base_model ran. Run `dvc repro -f base_model`.")
+
+
+def check_positions(config: PreTrainedConfig, tokens: int) -> None:
+    """A row must fit into the model's context.
+
+    Args:
+        tokens: prompt.max_tokens.
+
+    Raises:
+        InputError: more than the positions that the model's configuration names, if it names any.
+    """
+    key = config.attribute_map.get("max_position_embeddings", "max_position_embeddings")  # GPT-2 calls it n_positions
+    positions = config.to_dict().get(key)
+    if positions is not None and tokens > positions:
+        raise InputError(
+            f"prompt.max_tokens: {tokens} is more than the base model reads: its {key} is {positions}. "
+            f"Set prompt.max_tokens to at most {positions}, or choose another base model."
+        )
+
+
+def decoder_start(model: PreTrainedModel) -> int | None:
+    """The token that a seq2seq model's decoder reads first; None for a causal model.
+
+    Raises:
+        InputError: neither configuration nor generation configuration of a seq2seq model names it.
+    """
+    if not model.config.is_encoder_decoder:
+        return None
+    for config in (model.config, model.generation_config):
+        token = config.to_dict().get("decoder_start_token_id")
+        if token is not None:
+            return token
+    raise InputError(
+        "base_model: the encoder-decoder model names no decoder_start_token_id in config.json or generation_config.json. Add it."
+    )
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """The model's tokenizer, with a pad token that is distinct in position only (padding is masked by position, not by id)."""
+    """The model's tokenizer, with a pad token that is distinct in position only (padding is masked by position, not by id).
+
+    Raises:
+        InputError: no readable configuration or tokenizer there.
+    """
     load_config(folder)
     name, revision = _resolve(folder)
-    tokenizer = AutoTokenizer.from_pretrained(name, **revision)
+    with _one_message(name, "tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(name, **revision)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -93,11 +155,16 @@ def load_model(folder: Path, *, device: torch.device | None = None, attention: s
         folder: weights, or a folder with a reference to a Hub or local model.
         device: where to put it; `pick_device()` if None.
         attention: `sdpa`, or `eager` for double backward.
+
+    Raises:
+        InputError: no readable configuration or safetensors weights there, or not the weights that the reference records.
     """
     config = load_config(folder)
+    _check_reference(folder)
     name, revision = _resolve(folder)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
-    model = kind.from_pretrained(name, **revision, dtype=torch.float32, attn_implementation=attention)
+    with _one_message(name, "safetensors weights"):
+        model = kind.from_pretrained(name, **revision, dtype=torch.float32, attn_implementation=attention, use_safetensors=True)
     return model.to(device or pick_device()).eval()
 
 
@@ -127,13 +194,15 @@ def convert_packaged(name: str, folder: Path) -> PreTrainedModel:
     return model
 
 
-def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path) -> None:
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, folder: Path, *, terminator: str | None = None) -> None:
     """Write weights (safetensors), configuration, generation configuration and tokenizer with its chat template.
 
-    Generation stops at the tokenizer's eos and at every id the model's own generation configuration already names.
+    Generation stops at the tokenizer's eos, at every id the model's own generation configuration already names, and at the
+    terminator, a special token, of the template that the model was trained with.
     """
     own = model.generation_config.eos_token_id
-    ids = {tokenizer.eos_token_id, *(own if isinstance(own, list) else [own])} - {None}
+    learned = None if terminator is None else tokenizer.convert_tokens_to_ids(terminator)
+    ids = {tokenizer.eos_token_id, learned, *(own if isinstance(own, list) else [own])} - {None}
     model.generation_config.eos_token_id = sorted(ids) if len(ids) > 1 else min(ids)
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(folder)
@@ -146,7 +215,7 @@ def write_reference(folder: Path, name: str, revision: str | None) -> None:
     if revision is None:
         content["weights"] = weights_hash(Path(name))
     write_json(folder / REFERENCE, content)
-    load_config(folder)
+    load_tokenizer(folder)  # and its configuration: what cannot be read is refused here
 
 
 def weights_hash(folder: Path) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any, Literal
 
+from pydantic import NonNegativeInt, PositiveInt
 from transformers import PreTrainedTokenizerBase
 
 from instune.config import Section
@@ -27,10 +28,10 @@ class Prompt(Section):
 
     template: TemplateName  # chat: the tokenizer's own; plain: instruction, input, "Output:"; the others as published
     wording: Literal["definition", "any"]  # any: a wording drawn per example by its id and the seed
-    exemplars: int  # positive examples of the task in the prompt
-    max_instruction_tokens: int  # longer instructions are cut at their end, and counted
-    max_input_tokens: int  # longer inputs are cut at their end, and counted
-    max_tokens: int  # a whole row, output and terminator included
+    exemplars: NonNegativeInt  # positive examples of the task in the prompt
+    max_instruction_tokens: PositiveInt  # longer instructions are cut at their end, and counted
+    max_input_tokens: PositiveInt  # longer inputs are cut at their end, and counted
+    max_tokens: PositiveInt  # a whole row, output and terminator included
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def load_template(name: TemplateName, tokenizer: PreTrainedTokenizerBase, *, seq
         return _chat(tokenizer)
     if tokenizer.eos_token is None:
         raise InputError(f"prompt.template: {name} needs a tokenizer with an eos token, and this one has none.")
-    text, bos = TEXT_TEMPLATES[name], "" if seq2seq else _bos(tokenizer)
+    text, bos = TEXT_TEMPLATES[name], _bos(tokenizer)
     return replace(
         text,
         before=bos + text.before,
@@ -208,16 +209,21 @@ def render(
 def choose_wording(task: Task, example: Example, *, how: str, seed: int) -> str:
     """The wording an example is shown with: its own where it names one, the definition, or one drawn by id and seed.
 
+    An example with messages is shown with none: its text already holds its instruction.
+
     Raises:
         InputError: the example names a wording that its task does not have.
     """
-    if example.wording_index is not None:
-        if not 0 <= example.wording_index < len(task.wordings):
-            raise InputError(
-                f"example {example.example_id}: wording_index {example.wording_index} is not allowed; task {task.task_id} has "
-                f"{len(task.wordings)} wording(s), counted from 0. Correct the pool's record."
-            )
-        return task.wordings[example.wording_index]
+    index = example.wording_index
+    if index is not None and not 0 <= index < len(task.wordings):
+        raise InputError(
+            f"example {example.example_id}: wording_index {index} is not allowed; task {task.task_id} has "
+            f"{len(task.wordings)} wording(s), counted from 0. Correct the pool's record."
+        )
+    if example.messages is not None:
+        return ""
+    if index is not None:
+        return task.wordings[index]
     if how == "definition":
         return task.definition
     return task.wordings[stable_integer(seed, example.example_id) % len(task.wordings)]

@@ -11,14 +11,15 @@ import shutil
 from pathlib import Path
 
 import torch
+import transformers
 from pydantic import PositiveInt
 
 from instune import config, models
 from instune.config import Section
 from instune.errors import InputError
 from instune.evaluation import decoding, streaming
-from instune.evaluation.journal import Journal, file_digest
-from instune.evaluation.predict import check_positions, pool_tasks, predict
+from instune.evaluation.journal import Journal, digest, file_digest
+from instune.evaluation.predict import pool_tasks, predict
 from instune.evaluation.predictions import write_predictions
 from instune.evaluation.tasks import Prompter, first_examples
 from instune.models import Precision
@@ -47,7 +48,7 @@ def main(*, model: Path, tasks: Path, examples: Path, out: Path) -> None:
     params, prompt = values["evaluate"], values["prompt"]
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     pool, tokenizer, shape = read_tasks(tasks), models.load_tokenizer(model), models.load_config(model)
-    check_positions(shape, prompt.max_tokens)
+    models.check_positions(shape, prompt.max_tokens)
     limit, seq2seq = params.max_new_tokens, shape.is_encoder_decoder
     prompter = Prompter(prompt, tokenizer, max_new_tokens=limit, seed=values["seed"], seq2seq=seq2seq)
     targets = target_tasks(pool, values["targets"])
@@ -61,7 +62,10 @@ def main(*, model: Path, tasks: Path, examples: Path, out: Path) -> None:
     network = models.load_model(model, device=device).to(dtype)
     weights = models.weights_hash(model)
     code = file_digest(Path(decoding.__file__), Path(streaming.__file__), *sorted(model.glob("*.json")))
-    scratch = SCRATCH / "-".join([weights, code, str(dtype), str(params.batch_size), torch.__version__])
+    documents = [document for task in questions.values() for document in task.documents]
+    contents = digest([(document.text, document.reference, document.example.choices) for document in documents])
+    machine = [device.type, str(dtype), torch.__version__, transformers.__version__]
+    scratch = SCRATCH / "-".join([weights, code, contents, str(params.batch_size), *machine])
     journal = Journal(scratch / "answers.jsonl")
     lm = streaming.StreamingLM(network, tokenizer, journal, batch_size=params.batch_size, max_tokens=prompt.max_tokens)
     count = write_predictions(out, predict(lm, questions, weights=weights))

@@ -25,7 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from instune import config, models
 from instune.bilevel.artefact import load_artefact
 from instune.config import Section
-from instune.prompts import Prompt
+from instune.prompts import Prompt, load_template
 from instune.records import read_examples, read_tasks
 from instune.results import read_json, write_json
 from instune.tuning.adapters import add_lora, merge_lora
@@ -83,10 +83,10 @@ def _curves(folder: Path) -> Iterator[Callable[[Entry], None]]:
     Path(live.metrics_file).unlink()  # the last values, which a folder of plots would show as an empty one
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> None:
+def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path, *, terminator: str) -> None:
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    models.save(model, tokenizer, partial)
+    models.save(model, tokenizer, partial, terminator=terminator)
     shutil.rmtree(out, ignore_errors=True)
     partial.replace(out)
 
@@ -100,7 +100,10 @@ def main(
     selected, artefact = read_json(selection)["selected"], load_artefact(instructions)
     base = models.weights_hash(model)
     artefact.check_base_model(base)
-    tokenizer, net = models.load_tokenizer(model), models.load_model(model)
+    accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
+    tokenizer, net = models.load_tokenizer(model), models.load_model(model, device=accelerator.device)
+    models.check_positions(net.config, prompt.max_tokens)
+    seq2seq, decoder_start_id = net.config.is_encoder_decoder, models.decoder_start(net)
     data = prepare(
         selected,
         read_tasks(tasks),
@@ -113,10 +116,9 @@ def main(
         max_tokens=params.max_tokens,
         validation_share=params.validation_share,
         validation_rows=params.validation_rows,
-        seq2seq=net.config.is_encoder_decoder,
+        seq2seq=seq2seq,
         seed=seed,
     )
-    accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
     if data.passes > 1 and accelerator.is_main_process:
         print(f"the budget takes {data.passes} passes over the selected tasks' examples: they repeat")
     if params.method == "lora":
@@ -124,7 +126,7 @@ def main(
     gather = partial(
         collate,
         pad_id=tokenizer.pad_token_id,
-        decoder_start_id=net.config.decoder_start_token_id if net.config.is_encoder_decoder else None,
+        decoder_start_id=decoder_start_id,
         soft_prompts=dict(
             zip(artefact.task_ids, artefact.soft_prompts if artefact.soft_prompts is not None else (), strict=True)
         ),
@@ -146,7 +148,8 @@ def main(
         )
         history = trainer.run()
     if accelerator.is_main_process:
-        _save(merge_lora(net) if params.method == "lora" else net, tokenizer, out)
+        terminator = load_template(prompt.template, tokenizer, seq2seq=seq2seq).terminator
+        _save(merge_lora(net) if params.method == "lora" else net, tokenizer, out, terminator=terminator)
         write_json(report, summary(data, weights=params.loss_mask, kind=artefact.kind) | outcome(history))
         shutil.rmtree(folder, ignore_errors=True)
         print(f"{out}: {len(history) - 1} steps on {len(data.rows)} rows; look at {report} and {curves}")

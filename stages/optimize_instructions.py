@@ -21,7 +21,7 @@ from instune.bilevel.cross_fit import CrossFit
 from instune.bilevel.curves import curve_log
 from instune.bilevel.loop import Schedule, Solve
 from instune.config import Section
-from instune.models import load_model, load_tokenizer, weights_hash
+from instune.models import check_positions, load_config, load_model, load_tokenizer, weights_hash
 from instune.prompts import Prompt
 from instune.records import Example, Task, read_examples, read_tasks
 from instune.results import read_json, write_json, write_text
@@ -62,6 +62,7 @@ SCRATCH = Path(".scratch/optimize_instructions")
 
 def _cross_fit(values: dict[str, Any], pool: list[Task], examples: dict[str, list[Example]], model: Path) -> CrossFit:
     embedder = values["optimize"].embedder
+    check_positions(load_config(model), values["prompt"].max_tokens)
     return CrossFit(
         pool,
         examples,
@@ -81,7 +82,7 @@ def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path
     params, selected, weights = values["optimize"], read_json(selection)["selected"], weights_hash(model)
     shutil.rmtree(curves, ignore_errors=True)
     if params.method == "human":
-        write_text(curves / "plots" / "metrics" / "outer_loss.tsv", "step\touter_loss\n")
+        write_text(curves / "plots" / "metrics" / "outer_loss.tsv", "step\touter_loss\n0\t\n")
         save_artefact(out, Artefact("human", weights), {})
         write_json(report, {"method": "human", "optimized": [], "human": selected})
         print(f"{out}: human instructions for {len(selected)} tasks")
@@ -89,7 +90,8 @@ def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path
     by_task: dict[str, list[Example]] = {task_id: [] for task_id in selected}
     for example in read_examples(examples, selected):
         by_task[example.task_id].append(example)
-    pool = [task for task in read_tasks(tasks).values() if by_task.get(task.task_id)]
+    # A task without a definition has its instruction in its examples' text: there is none to optimize.
+    pool = [task for task in read_tasks(tasks).values() if by_task.get(task.task_id) and task.definition.strip()]
     key = run_key([str(values), weights], [selection, tasks, examples, CODE, Path(__file__)])
     fit = _cross_fit(values, pool, by_task, model)
     settings = params.embedder

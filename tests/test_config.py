@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import pytest
-from pydantic import PositiveInt
+from pydantic import AfterValidator, PositiveInt
 
 from instune import config
 from instune.config import Section
@@ -66,3 +66,16 @@ def test_what_is_no_mapping_of_sections_is_refused(tmp_path, text):
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(InputError, match="not found"):
         config.read_params(tmp_path / "params.yaml")
+
+
+def named(value: str) -> str:
+    raise InputError(f"mask: {value!r} is not allowed. Use it.")
+
+
+def test_a_check_of_ours_is_told_once_and_in_its_own_words(tmp_path):
+    class Own(Section):
+        mask: Annotated[str, AfterValidator(named)]
+
+    with pytest.raises(InputError) as error:
+        config.load({"fit": Own}, path=write(tmp_path, "fit: {mask: no}"))
+    assert str(error.value).splitlines()[1] == "  fit.mask: 'no' is not allowed. Use it."

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+
 import pytest
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, T5Config, T5ForConditionalGeneration
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    GenerationConfig,
+    GPT2Config,
+    LlamaConfig,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from instune import models
 from instune.errors import InputError
@@ -79,3 +89,61 @@ def test_the_hash_follows_the_weights(model_folder, tmp_path):
         next(model.parameters()).view(-1)[0] += 1
     model.save_pretrained(tmp_path)
     assert models.weights_hash(tmp_path) != before
+
+
+def test_generation_stops_at_the_terminator_too(model_folder, tmp_path):
+    model, tokenizer = models.load_model(model_folder), models.load_tokenizer(model_folder)
+    start, end = tokenizer.convert_tokens_to_ids(["<|im_start|>", "<|im_end|>"])
+    models.save(model, tokenizer, tmp_path, terminator="<|im_end|>")
+    assert GenerationConfig.from_pretrained(tmp_path).eos_token_id == end
+    models.save(model, tokenizer, tmp_path, terminator="<|im_start|>")
+    assert GenerationConfig.from_pretrained(tmp_path).eos_token_id == sorted([start, end])
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        (LlamaConfig(max_position_embeddings=64), "max_position_embeddings"),
+        (GPT2Config(n_positions=64), "n_positions"),
+        (T5Config(n_positions=64), None),  # relative positions: no limit
+    ],
+)
+def test_a_row_longer_than_the_models_context_is_refused(config, key):
+    models.check_positions(config, 64)
+    if key is None:
+        models.check_positions(config, 65)
+        return
+    with pytest.raises(InputError, match=rf"prompt\.max_tokens: 65 .* {key} is 64\. Set prompt\.max_tokens to at most 64"):
+        models.check_positions(config, 65)
+
+
+def test_a_reference_whose_weights_changed_is_refused(model_folder, tmp_path):
+    copy, folder = tmp_path / "copy", tmp_path / "base"
+    shutil.copytree(model_folder, copy)
+    models.write_reference(folder, str(copy), None)
+    model = models.load_model(folder, device=CPU)
+    with torch.no_grad():
+        next(model.parameters()).view(-1)[0] += 1
+    model.save_pretrained(copy)
+    with pytest.raises(InputError, match=r"the weights changed since base_model ran\. Run `dvc repro -f base_model`\."):
+        models.load_model(folder, device=CPU)
+
+
+def test_decoder_start_is_found_in_either_configuration_or_missed_in_words(tiny_model):
+    config = T5Config(vocab_size=64, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=3)
+    model = T5ForConditionalGeneration(config)
+    assert models.decoder_start(model) == 3
+    model.config.decoder_start_token_id, model.generation_config.decoder_start_token_id = None, 0
+    assert models.decoder_start(model) == 0
+    model.generation_config.decoder_start_token_id = None
+    with pytest.raises(InputError, match="decoder_start_token_id"):
+        models.decoder_start(model)
+    assert models.decoder_start(tiny_model) is None
+
+
+def test_weights_other_than_safetensors_are_refused_in_one_message(model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "copy")
+    (tmp_path / "copy" / "model.safetensors").unlink()
+    torch.save({}, tmp_path / "copy" / "pytorch_model.bin")
+    with pytest.raises(InputError, match=r"no safetensors weights can be read"):
+        models.load_model(tmp_path / "copy", device=CPU)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 from makers import make_example, make_task
+from pydantic import ValidationError
+from tokenizers import processors
 
 from instune.errors import InputError
-from instune.prompts import Span, choose_wording, load_template, render, stable_integer
-from instune.records import Example, Exemplar
+from instune.prompts import Prompt, Span, choose_wording, load_template, render, stable_integer
+from instune.records import Example, Exemplar, Message
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m['role'] }}\n{{ BODY }}<|im_end|>\n{% endfor %}"
 
@@ -158,3 +161,38 @@ def test_a_wording_that_is_not_there_is_refused(task, index):
 
 def test_stable_integer_is_the_same_in_every_process():
     assert stable_integer(0, "a") == 2962476648899723354
+
+
+def test_an_example_with_messages_is_shown_without_an_instruction_of_its_task(task):
+    turns = (Message("user", "Name it. x"), Message("assistant", "red"))
+    for how, index in (("definition", None), ("any", None), ("any", 1)):
+        example = Example("task0", "e", "Name it. x", ("red",), wording_index=index, messages=turns)
+        assert choose_wording(task, example, how=how, seed=0) == ""
+    with pytest.raises(InputError, match="wording_index 2"):
+        choose_wording(task, Example("task0", "e", "x", ("y",), wording_index=2, messages=turns), how="any", seed=0)
+
+
+def ending_with(tokenizer, single):
+    changed = copy.deepcopy(tokenizer)
+    changed.add_special_tokens({"bos_token": "<s>", "eos_token": "</s>"})
+    special = [(token, changed.convert_tokens_to_ids(token)) for token in ("<s>", "</s>")]
+    changed.backend_tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=special)
+    return changed
+
+
+@pytest.mark.parametrize(("single", "text"), [("<s> $A </s>", "<s>W</s>"), ("$A </s>", "W</s>")])
+def test_a_seq2seq_source_is_framed_as_its_tokenizer_frames_it(tokenizer, task, single, text):
+    framed = ending_with(tokenizer, single)  # as BART's, as T5's
+    template = replace(load_template("plain", framed, seq2seq=True), between="")
+    spans = render(task, Example("task0", "e", "", ("red",)), prompt=template, wording="W", output=None)
+    assert "".join(span.text for span in spans) == text
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("exemplars", -1), ("max_instruction_tokens", 0), ("max_input_tokens", 0), ("max_tokens", 0)]
+)
+def test_counts_below_their_least_are_refused(key, value):
+    least = {"exemplars": 0, "max_instruction_tokens": 1, "max_input_tokens": 1, "max_tokens": 1}
+    Prompt(template="plain", wording="any", **least)
+    with pytest.raises(ValidationError, match=key):
+        Prompt(template="plain", wording="any", **(least | {key: value}))

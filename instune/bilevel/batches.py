@@ -22,8 +22,8 @@ def split_folds(tasks: Sequence[Task], folds: int, *, seed: int) -> list[list[st
     """
     if len(tasks) < folds:
         raise InputError(
-            f"optimize.embedder.folds: {folds} folds need at least {folds} selected tasks with examples, and there are "
-            f"{len(tasks)}: one fold's tasks are held out while the others' instructions are learned.\n"
+            f"optimize.embedder.folds: {folds} folds need at least {folds} selected tasks with examples and a definition, and "
+            f"there are {len(tasks)}: one fold's tasks are held out while the others' instructions are learned.\n"
             "  Select more tasks (select.top_k), use fewer folds, or set optimize.method: human."
         )
     order = sorted(tasks, key=lambda task: (task.category, stable_integer(seed, "fold", task.task_id)))

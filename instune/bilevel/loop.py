@@ -194,5 +194,5 @@ def _check_finite(facts: dict[str, float], fold: str, step: int) -> None:
     if wrong:
         raise InputError(
             f"optimize_instructions: {', '.join(wrong)} of outer step {step} in {fold} is not finite.\n"
-            "  Lower optimize.embedder.inner_learning_rate or outer_learning_rate, or set gamma: auto."
+            "  Lower optimize.embedder.inner_learning_rate or outer_learning_rate, and gamma where it is a number."
         )

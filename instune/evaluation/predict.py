@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from hashlib import blake2b
 
 from lm_eval.evaluator import evaluate
-from transformers import PreTrainedConfig
 
 from instune.errors import InputError
 from instune.evaluation.predictions import Prediction
@@ -25,9 +24,14 @@ def _prediction(lm: StreamingLM, task: PoolTask, document: Document, weights: st
     generation_request = lm.generation_request(document.text, task.settings)
     reference_request = lm.likelihood_request(document.text, document.reference)
     generation, reference = lm.generation(generation_request), lm.likelihood(reference_request)
-    example, likelihoods = document.example, None
+    example, likelihoods, truncated = document.example, None, [*document.truncated]
+    if reference_request.cut:
+        truncated.append("output")
     if task.task.metric == "choice" and example.choices:
-        likelihoods = [lm.likelihood(lm.likelihood_request(document.text, choice)).value for choice in example.choices]
+        choice_requests = [lm.likelihood_request(document.text, choice) for choice in example.choices]
+        likelihoods = [lm.likelihood(request).value for request in choice_requests]
+        if any(request.cut for request in choice_requests):
+            truncated.append("choices")
     if not all(map(math.isfinite, [reference.value, *(likelihoods or [])])):
         raise InputError(
             f"task {example.task_id}, example {example.example_id}: the model gives a log-likelihood that is not finite. "
@@ -48,7 +52,7 @@ def _prediction(lm: StreamingLM, task: PoolTask, document: Document, weights: st
         output_tokens=generation.tokens,
         finish=generation.finish,
         model=weights,
-        truncated=[*document.truncated, *(["output"] if reference_request.cut else [])],
+        truncated=truncated,
         merged=reference_request.merged,
     )
 
@@ -81,14 +85,3 @@ def predict(lm: StreamingLM, tasks: Mapping[str, PoolTask], *, weights: str) -> 
     """
     evaluate(lm, {"tasks": dict(tasks), "groups": {}, "group_map": {}}, bootstrap_iters=0, log_samples=False)
     return [_prediction(lm, task, document, weights) for task in tasks.values() for document in task.documents]
-
-
-def check_positions(config: PreTrainedConfig, max_tokens: int) -> None:
-    """A row must fit into the model's context.
-
-    Raises:
-        InputError: `max_tokens` is more than the positions that the model's configuration names, if it names any.
-    """
-    positions = config.to_dict().get("max_position_embeddings")
-    if positions is not None and max_tokens > positions:
-        raise InputError(f"prompt.max_tokens: {max_tokens} is more than the model's {positions} positions. Lower it.")

@@ -26,7 +26,8 @@ class Prediction:
         output_tokens: tokens generated, the stop token included.
         finish: `stop`, or `length` at the limit of new tokens.
         model: hash of the weights.
-        truncated: segments that were cut to fit; `output` where the reference was scored up to the limit only.
+        truncated: segments that were cut to fit; `output` where the reference, `choices` where a choice was scored up to the
+            limit only.
         merged: whether the tokenizer merged the prompt's last characters into the reference.
     """
 

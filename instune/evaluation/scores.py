@@ -110,13 +110,19 @@ def _over(scored: Scored, task_ids: Sequence[str], confidence: float) -> dict[st
 
 
 def _summarize(scored: Scored, category: Mapping[str, str], confidence: float) -> dict[str, Any]:
+    """Overall, by category and by task; a category's `official` is its mean over examples, as Tk-Instruct prints it."""
     members: dict[str, list[str]] = {}
     for task_id in sorted(scored.examples):
         members.setdefault(category[task_id], []).append(task_id)
     categories = {}
     for name, task_ids in members.items():
         count = sum(scored.examples[task_id] for task_id in task_ids)
-        categories[name] = {**_over(scored, task_ids, confidence), "tasks": len(task_ids), "examples": count}
+        over_examples = {
+            metric: sum(scored.tasks[metric][task_id] * scored.examples[task_id] for task_id in task_ids) / count
+            for metric in TEXT_METRICS
+        }
+        sizes = {"tasks": len(task_ids), "examples": count}
+        categories[name] = {**_over(scored, task_ids, confidence), "official": over_examples, **sizes}
     tasks = {}
     for task_id, count in scored.examples.items():
         means = {name: of_metric[task_id] for name, of_metric in scored.tasks.items() if task_id in of_metric}

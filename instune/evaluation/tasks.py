@@ -65,13 +65,18 @@ class Prompter:
         """The example's prompt.
 
         Raises:
-            InputError: it does not fit even with an empty input, or none of its choices is a reference.
+            InputError: it does not fit even with an empty input, a choice is empty, or none of its choices is a reference.
         """
         known = {reference.strip() for reference in example.references}
         if task.metric == "choice" and example.choices and not any(choice.strip() in known for choice in example.choices):
             raise InputError(
                 f"task {task.task_id}, example {example.example_id}: none of the choices {list(example.choices)} is a reference "
                 f"{list(example.references)}, so no answer could be right. Mend the pool's choices, or its references."
+            )
+        if task.metric == "choice" and example.choices and "" in example.choices:
+            raise InputError(
+                f"task {task.task_id}, example {example.example_id}: choice {example.choices.index('')} is empty, and an "
+                "empty text has no likelihood. Mend the pool's choices."
             )
         wording = choose_wording(task, example, how=self.prompt.wording, seed=self.seed)
         exemplars = task.positive_examples[: self.prompt.exemplars]

@@ -82,7 +82,7 @@ def write_pool(
 
             def kept() -> Iterator[Example]:
                 for example in read_examples(everything):
-                    if example.example_id in found.sources:
+                    if (example.task_id, example.example_id) in found.sources:
                         dropped[assembly.tasks[example.task_id].pool] += 1
                     else:
                         left[example.task_id] += 1

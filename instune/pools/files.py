@@ -74,13 +74,17 @@ def _members(folder: Path, stack: ExitStack) -> Iterator[tuple[str, Callable[[],
     return _tar_members(stack.enter_context(tarfile.open(path, "r|*")))
 
 
+def _not_readable(error: Exception) -> BadRecord:
+    return BadRecord("not readable", f"{type(error).__name__}: {error}")
+
+
 def walk(folder: Path, pattern: str, problems: Problems) -> Iterator[tuple[str, IO[bytes]]]:
     """Open the files of a pool whose name matches, one after the other, `.gz` decompressed.
 
     Args:
         folder: the raw pool, unpacked or with one archive in it.
         pattern: regular expression for the end of the name after a `/` (folders inside an archive vary).
-        problems: told about unreadable archives and member names that lead out of them.
+        problems: told about unreadable files and archives, and about member names that lead out of them.
 
     Yields:
         (name, open binary file), by natural order of names; in stored order from a tar file, which has no other.
@@ -93,10 +97,16 @@ def walk(folder: Path, pattern: str, problems: Problems) -> Iterator[tuple[str, 
                 if _leads_out(name):
                     problems.bad(BadRecord("archive member's name leads out of the archive", ascii(name)), place)
                 elif wanted.search(name):
-                    with opener() as stored, gzip.open(stored) if name.endswith(".gz") else stored as file:
+                    with ExitStack() as opened:
+                        try:
+                            stored = opened.enter_context(opener())
+                            file = opened.enter_context(gzip.open(stored)) if name.endswith(".gz") else stored
+                        except UNREADABLE as error:
+                            problems.bad(_not_readable(error), name)
+                            continue
                         yield name, file
         except UNREADABLE as error:
-            problems.bad(BadRecord("not readable", f"{type(error).__name__}: {error}"), place)
+            problems.bad(_not_readable(error), place)
 
 
 def content(file: IO[bytes]) -> bytes:

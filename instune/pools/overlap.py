@@ -35,19 +35,19 @@ class Overlap:
 
     Attributes:
         pairs: (target task, source task, "exact" or "near") -> pairs of examples.
-        sources: ids of the source examples that overlap with some target example.
-        targets: ids of the target examples that some source example overlaps with.
+        sources: (task id, example id) of the source examples that overlap with some target example.
+        targets: (task id, example id) of the target examples that some source example overlaps with.
     """
 
     pairs: Counter[tuple[str, str, str]] = field(default_factory=Counter)
-    sources: set[str] = field(default_factory=set)
-    targets: set[str] = field(default_factory=set)
+    sources: set[tuple[str, str]] = field(default_factory=set)
+    targets: set[tuple[str, str]] = field(default_factory=set)
 
     def add(self, target: Example, source: Example, kind: str) -> None:
         """Count one pair of examples."""
         self.pairs[target.task_id, source.task_id, kind] += 1
-        self.sources.add(source.example_id)
-        self.targets.add(target.example_id)
+        self.sources.add((source.task_id, source.example_id))
+        self.targets.add((target.task_id, target.example_id))
 
 
 def _batches(examples: Iterable[Example]) -> Iterator[list[Example]]:

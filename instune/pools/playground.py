@@ -29,6 +29,7 @@ from instune.pools.playground_families import (
     ordering,
     policy,
     question_generation,
+    quotation,
     sentiment,
     word_manipulation,
 )
@@ -38,7 +39,7 @@ from instune.results import write_json, write_text
 
 _MODULES = (
     arithmetic, classification, comparison, conversion, counting, data_to_text, entailment, extraction, glossary, lookup,
-    negation, odd_one_out, ordering, policy, question_generation, sentiment, word_manipulation,
+    negation, odd_one_out, ordering, policy, question_generation, quotation, sentiment, word_manipulation,
 )  # fmt: skip
 FAMILIES: Mapping[str, tuple[TaskSpec, ...]] = {module.FAMILY: module.TASKS for module in _MODULES}
 POSITIVE, SHOWN = 2, 3  # worked examples in a task file: right ones, and these with the wrong one
@@ -51,8 +52,10 @@ LIKE_WORDING_UNLIKE_SKILL = (
     ("workshop_material", "workshop_material_question"),
     ("farm_diary_crop", "farm_diary_counting"),
     ("repair_faulty_part", "repair_shop_mood"),
-    ("aquarium_card_pairs", "aquarium_card_sentence"),
-    ("observatory_log_pairs", "observatory_log_sentence"),
+    ("aquarium_sign_words", "aquarium_card_sentence"),
+    ("observatory_note_words", "observatory_log_sentence"),
+    ("museum_panel_words", "museum_visitor_mood"),
+    ("theatre_prompter_words", "theatre_line_reversal"),
 )
 # The same skill, said in other words:
 UNLIKE_WORDING_LIKE_SKILL = (
@@ -61,13 +64,13 @@ UNLIKE_WORDING_LIKE_SKILL = (
     ("workshop_material", "postcard_town"),
     ("farm_diary_crop", "small_ad_price"),
     ("repair_faulty_part", "concert_instrument"),
-    ("aquarium_card_pairs", "hotel_booking_pairs"),
-    ("observatory_log_pairs", "plant_label_pairs"),
     ("festival_wristband_stage", "train_platform"),
     ("expedition_radio_codename", "library_shelf_subject"),
-    ("vineyard_cask_pairs", "catalogue_entry_pairs"),
-    ("fencing_bout_pairs", "plant_label_pairs"),
     ("ranger_radio_animal", "small_ad_price"),
+    ("aquarium_sign_words", "film_scene_line"),
+    ("observatory_note_words", "monument_inscription_words"),
+    ("museum_panel_words", "family_note_text"),
+    ("theatre_prompter_words", "shop_window_sign"),
 )
 
 

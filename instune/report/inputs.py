@@ -63,13 +63,13 @@ class Inputs:
 def read_curves(folder: Path) -> Curves:
     """Curves of a DVCLive folder by the last part of their name, `train/loss` and `validation/loss` in one panel, losses first.
 
-    A folder without curves (nothing was optimized) gives an empty mapping.
+    A curve without any value (nothing was optimized: one row with a step alone) is left out.
     """
     root, curves = folder / "plots" / "metrics", {}
     for path in sorted(root.rglob("*.tsv")):
         name = path.relative_to(root).with_suffix("")
         with path.open(encoding="utf-8", newline="") as file:
-            rows = [(int(row["step"]), float(row[name.name])) for row in csv.DictReader(file, delimiter="\t")]
+            rows = [(int(row["step"]), float(row[name.name])) for row in csv.DictReader(file, delimiter="\t") if row[name.name]]
         if rows:
             curves.setdefault(name.name, {})[name.parent.as_posix() if len(name.parts) > 1 else name.name] = rows
     return dict(sorted(curves.items(), key=lambda item: (not item[0].endswith(("loss", "nll")), item[0])))

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-METRICS = {"exact_match": "exact match", "rouge_l": "ROUGE-L", "nll": "NLL per reference token"}
+METRICS = {
+    "exact_match": "exact match",
+    "rouge_l": "ROUGE-L",
+    "nll": "NLL per reference token",
+    "accuracy": "choice accuracy",
+    "accuracy_per_character": "choice accuracy, likelihood per character",
+    "accuracy_per_byte": "choice accuracy, likelihood per byte",
+}
 FLOORS = {"majority": "majority output", "copied_input": "copied input", "copied_demonstration": "copied demonstration"}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from instune.evaluation.metrics import exact_match
+from instune.evaluation.metrics import TEXT_METRICS, exact_match
 from instune.evaluation.predictions import Prediction
 from instune.report import numbers, plots, tables
 from instune.report.inputs import Curves, Inputs, Pair
@@ -16,6 +16,10 @@ from instune.report.inputs import Curves, Inputs, Pair
 PACKAGED_NOTE = "instruction-tuned, was 4-bit"
 SHOWN_TARGETS = 3
 CURVES = {"nll": "NLL per output token"}
+OVERLAP = {
+    "exact": "pairs of a source and a target example with equal inputs",
+    "near": "pairs of a source and a target example with nearly equal inputs",
+}
 MERGED = "the tokenizer merges the prompt's end into the output"
 
 
@@ -32,7 +36,7 @@ def _dot(label: str, metric: str, score: Mapping[str, Any], colour: str) -> plot
 def score_plots(scores: Mapping[str, Any], note: str) -> list[str]:
     """One dot plot per metric that floors have too: base, tuned and the floors."""
     figures = []
-    for metric in (metric for metric in numbers.metrics_of(scores) if metric != "nll"):
+    for metric in (metric for metric in numbers.metrics_of(scores) if metric in TEXT_METRICS):
         models = scores["models"]
         base = f"base ({note})".replace(", ", ",\n") if note else "base"
         dots = [
@@ -85,6 +89,11 @@ def left_out(inputs: Inputs) -> list[list[str]]:
     for pool, card in sorted(inputs.card.items()):
         for reason, count in sorted(card["skipped"].items()):
             found.append((f"ingest, {pool}", reason, card["first_skipped"].get(reason, ""), count))
+        for kind, what in OVERLAP.items():
+            pairs = [pair for pair in card["overlap"] if pair[kind]]
+            first = f"{pairs[0]['source']} and {pairs[0]['target']}" if pairs else ""
+            found.append((f"ingest, {pool}", what, first, sum(pair[kind] for pair in pairs)))
+        found.append((f"ingest, {pool}", "examples dropped for their overlap with targets", "", card["dropped_for_overlap"]))
     found.append(("embed", "instructions longer than the encoder reads", "", inputs.selection["truncated"]))
     for reason, count in sorted(inputs.optimize.get("dropped", {}).items()):
         found.append(("optimize_instructions", f"dropped: {reason}", "", count))

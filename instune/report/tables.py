@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from instune.evaluation.metrics import TEXT_METRICS
 from instune.report.numbers import FLOORS, METRICS, floors_with, interval, number
 
 SHOWN_TASKS = 10  # selected tasks per target; the rest stand in data/selection.json
@@ -95,6 +96,7 @@ def score_tables(scores: Mapping[str, Any], metric: str) -> dict[str, Any]:
     return {
         "name": METRICS[metric],
         "floors": [FLOORS[name] for name in floors],
+        "category_columns": _category_columns(metric),
         "overall": _overall(scores, metric, floors),
         "categories": _by_category(scores, metric, floors),
         "tasks": _by_task(scores, metric, floors),
@@ -119,17 +121,30 @@ def _overall(scores: Mapping[str, Any], metric: str, floors: Sequence[str]) -> R
     return rows
 
 
+def _category_columns(metric: str) -> list[str]:
+    over_examples = ["base over examples", "tuned over examples"] if metric in TEXT_METRICS else []
+    return ["category", "tasks", "base", "tuned", "difference", *over_examples]
+
+
 def _by_category(scores: Mapping[str, Any], metric: str, floors: Sequence[str]) -> Rows:
-    """Category, tasks, base, tuned, difference and floors: means over the category's tasks."""
+    """Category, tasks, base, tuned, difference and floors: means over the category's tasks that have the metric.
+
+    Exact match and ROUGE-L have the means of base and tuned over the category's examples too, as Tk-Instruct prints them.
+    """
     models, rows = scores["models"], []
     for name, tuned in sorted(models["tuned"]["categories"].items()):
+        if metric not in tuned:
+            continue
         parts = [
             models["base"]["categories"][name],
             tuned,
             *(scores["floors"][floor]["categories"].get(name, {}) for floor in floors),
         ]
         means = [part.get(metric, {}).get("mean") for part in parts]
-        rows.append([name, str(tuned["tasks"]), *_with_difference(metric, means)])
+        texts = _with_difference(metric, means)
+        if metric in TEXT_METRICS:
+            texts[3:3] = [number(metric, part["official"][metric]) for part in parts[:2]]
+        rows.append([name, str(tuned[metric]["tasks"]), *texts])
     return rows
 
 
@@ -137,6 +152,8 @@ def _by_task(scores: Mapping[str, Any], metric: str, floors: Sequence[str]) -> R
     """Task, category, examples, base, tuned, difference and floors."""
     models, rows = scores["models"], []
     for name, tuned in sorted(models["tuned"]["tasks"].items()):
+        if metric not in tuned:
+            continue
         parts = [models["base"]["tasks"][name], tuned, *(scores["floors"][floor]["tasks"].get(name, {}) for floor in floors)]
         means = [part.get(metric) for part in parts]
         rows.append([name, tuned["category"], str(tuned["examples"]), *_with_difference(metric, means)])

@@ -30,14 +30,16 @@ class EmbeddingCache:
         """
         Args:
             folder: where the cache's files lie; made if absent.
-            setting: all besides the text that decides a vector: hash of the encoder's files, max length, normalization.
+            setting: all besides the text that decides a vector: hash of the encoder's files, max length, normalization, batch
+                size, device, versions.
         """
+        self.folder = folder
         name = hashlib.blake2b(setting.encode(), digest_size=8).hexdigest() + ".sqlite"
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._open(str(folder / name))
         except (OSError, sqlite3.Error) as error:
-            self._give_up(folder, error)
+            self._give_up(error)
 
     def _open(self, place: str) -> None:
         self._connection = sqlite3.connect(place, timeout=60)
@@ -45,12 +47,19 @@ class EmbeddingCache:
             self._connection.execute("BEGIN IMMEDIATE")  # fails here, not after the work, where nothing can be written
             self._connection.execute("CREATE TABLE IF NOT EXISTS embeddings (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
 
-    def _give_up(self, place: Path, error: Exception) -> None:
-        print(f"embedding cache {place} cannot be used ({error}); going on without it")
+    def _give_up(self, error: Exception) -> None:
+        print(f"embedding cache {self.folder} cannot be used ({error}); going on without it")
         self._open(":memory:")
 
     def get(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         """The vectors, each (d,), of those texts that are known."""
+        try:
+            return self._read(texts)
+        except sqlite3.Error as error:
+            self._leave(error)
+            return {}
+
+    def _read(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         found = {}
         for text in texts:
             row = self._connection.execute("SELECT vector FROM embeddings WHERE text = ?", (_text_key(text),)).fetchone()
@@ -61,6 +70,17 @@ class EmbeddingCache:
     def put(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Keep the vectors; a killed run finds them again."""
         rows = [(_text_key(text), vector.astype("<f4").tobytes()) for text, vector in vectors.items()]
+        try:
+            self._write(rows)
+        except sqlite3.Error as error:  # a full disk, a lock that another run holds for too long
+            self._leave(error)
+            self._write(rows)
+
+    def _leave(self, error: sqlite3.Error) -> None:
+        self._connection.close()
+        self._give_up(error)
+
+    def _write(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
         with self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import sentence_transformers
+import torch
 from sentence_transformers import SentenceTransformer
 from tqdm import tqdm
 
@@ -43,7 +45,9 @@ def encode(
     Raises:
         InputError: a vector is not finite.
     """
-    cache = EmbeddingCache(cache_folder, f"files {files}, max length {model.max_seq_length}, unit length, no prompt")
+    setting = f"files {files}, max length {model.max_seq_length}, unit length, no prompt, batch size {batch_size}, "
+    setting += f"{model.device.type}, torch {torch.__version__}, sentence-transformers {sentence_transformers.__version__}"
+    cache = EmbeddingCache(cache_folder, setting)
     try:
         known = cache.get(sorted(set(texts)))
         new = [text for text in sorted(set(texts)) if text not in known]

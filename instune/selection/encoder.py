@@ -114,13 +114,15 @@ def resolve(selector: Path) -> tuple[Path, str]:
 
 
 def load(folder: Path) -> SentenceTransformer:
-    """The encoder of a folder, in float32, on the accelerator where there is one; no network call is made.
+    """The encoder of a folder, in float32, without prompt, on the accelerator where there is one; no network call is made.
 
     Raises:
         InputError: the files are no encoder that sentence-transformers can read.
     """
     try:
-        return SentenceTransformer(str(folder), local_files_only=True, model_kwargs={"dtype": "float32"}).eval()
+        model = SentenceTransformer(str(folder), local_files_only=True, model_kwargs={"dtype": "float32"}).eval()
     except (OSError, ValueError, KeyError) as error:
         first = str(error).strip().splitlines()[0]
         raise InputError(f"align.encoder: {folder} cannot be read as a sentence encoder ({first}).") from None
+    model.default_prompt_name = None  # an encoder's own default would be put before every text
+    return model

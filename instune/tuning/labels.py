@@ -148,8 +148,10 @@ def build_row(
         output: the text to learn, or None for a generation prompt (`max_tokens` is then the room for the prompt).
 
     Returns:
-        the row, or `Dropped` when it does not fit even with an empty input.
+        the row, or `Dropped` when it does not fit even with an empty input, or is a conversation that one turn cannot show.
     """
+    if example.messages is not None and [message.role for message in example.messages] != ["user", "assistant"]:
+        return Dropped("conversation of several turns or with a system prompt")
     cut = []
     short_wording = _SOFT if soft_tokens else cut_text(wording, tokenizer, max_instruction_tokens)
     if not soft_tokens and short_wording != wording:

@@ -19,13 +19,14 @@ Normalization = Literal["weights", "weighted_tokens", "output_tokens", "examples
 
 
 def nll_of_labels(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    """Negative log-likelihood in nats, float32, of aligned labels; 0 where ignored.
+    """Negative log-likelihood in nats of aligned labels, in float32 or wider; 0 where ignored.
 
     Args:
         logits: (..., V).
         labels: (...), `IGNORE_INDEX` where there is nothing to predict.
     """
-    flat = F.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=IGNORE_INDEX, reduction="none")
+    scores = logits.flatten(0, -2).to(torch.promote_types(logits.dtype, torch.float32))
+    flat = F.cross_entropy(scores, labels.flatten(), ignore_index=IGNORE_INDEX, reduction="none")
     return flat.view(labels.shape)
 
 

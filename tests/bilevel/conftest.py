@@ -57,13 +57,8 @@ def new_fold(tiny_pool, tokenizer, prompt):
 
 
 @pytest.fixture
-def double_model(tokenizer, monkeypatch):
-    """A two-layer GPT-2 in float64 throughout: a Llama's norms, and the loss, compute in float32 whatever comes in."""
-
-    def nll(logits, labels):
-        return torch.nn.functional.cross_entropy(logits, labels, reduction="none")
-
-    monkeypatch.setattr("instune.tuning.train.nll_of_labels", nll)
+def double_model(tokenizer):
+    """A two-layer GPT-2 in float64 throughout: a Llama's norms compute in float32 whatever comes in."""
     config = GPT2Config(vocab_size=len(tokenizer), n_embd=16, n_layer=2, n_head=2, n_positions=128, attn_implementation="eager")
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -47,7 +47,7 @@ def test_folds_follow_the_seed_and_not_the_order_of_tasks(tiny_pool):
 
 
 def test_a_single_task_has_no_meta_split(tiny_pool):
-    with pytest.raises(InputError, match="2 folds need at least 2 selected tasks with examples, and there are 1"):
+    with pytest.raises(InputError, match=r"2 folds need at least 2 selected tasks .*, and there are 1"):
         split_folds([tiny_pool[0]["task0"]], 2, seed=0)
 
 

@@ -96,3 +96,20 @@ def test_adaptive_series_keeps_its_gamma_until_a_steeper_matrix_comes():
     assert first == pytest.approx(0.5, rel=0.1)
     assert solver(gentle, v).gamma == first
     assert solver(steep, v).gamma == pytest.approx(0.05, rel=0.1)
+
+
+def test_adaptive_series_halves_gamma_where_negative_curvature_grows():
+    matrix = in_two_parts(symmetric([-2.0, -2.0, -2.0, -2.0], seed=8))  # each term is 1 + 2 gamma times the last
+    v = vector_of(4)
+    solution = AdaptiveNeumann(3)(matrix, v)  # 1.5 ** 3 > 2 at a gamma of 1/4, 1.25 ** 3 < 2 at 1/8
+    assert solution.gamma == pytest.approx(1 / 8)
+    expected = neumann(matrix, v, gamma=solution.gamma, terms=3).vector
+    assert all(torch.equal(a, b) for a, b in zip(solution.vector, expected, strict=True))
+
+
+def test_adaptive_series_gives_up_after_three_halvings_and_names_a_way_out():
+    matrix = in_two_parts(symmetric([-2.0, -2.0, -2.0, -2.0], seed=8))
+    with pytest.raises(CurvatureError, match=r"halved 3 times\. Lower optimize\.embedder\.neumann_terms") as error:
+        AdaptiveNeumann(30)(matrix, vector_of(4))
+    assert "gamma 0.0625" in str(error.value)
+    assert "Set optimize.embedder.gamma: auto" not in str(error.value)

@@ -50,6 +50,7 @@ def test_task_means_and_the_mean_over_tasks_by_hand(scores):
         "tasks": 2,
     }
     assert (base["categories"]["colour"]["tasks"], base["categories"]["colour"]["examples"]) == (2, 4)
+    assert base["categories"]["colour"]["official"]["exact_match"] == pytest.approx(1 / 4)  # over examples, not tasks
     assert base["categories"]["shape"]["exact_match"]["low"] is None
 
 

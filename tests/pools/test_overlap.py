@@ -64,8 +64,8 @@ def test_many_pairs_agree_with_brute_force(monkeypatch):
     assert len(pairs) > 20
     assert found.pairs.total() == len(pairs)
     assert all(found.pairs[key] == sum((t.task_id, s.task_id, k) == key for t, s, k in pairs) for key in found.pairs)
-    assert found.sources == {s.example_id for _, s, _ in pairs}
-    assert found.targets == {t.example_id for t, _, _ in pairs}
+    assert found.sources == {(s.task_id, s.example_id) for _, s, _ in pairs}
+    assert found.targets == {(t.task_id, t.example_id) for t, _, _ in pairs}
 
 
 def test_pairs_of_tasks_are_listed_by_size():
@@ -75,3 +75,8 @@ def test_pairs_of_tasks_are_listed_by_size():
         {"target": "t", "source": "s", "exact": 2, "near": 0},
         {"target": "t", "source": "r", "exact": 0, "near": 1},
     ]
+
+
+def test_an_example_of_another_task_with_the_same_id_does_not_overlap():
+    sources = [Example("s", "1", TEXT, ("x",)), Example("r", "1", "other words", ("x",))]
+    assert overlap.measure([Example("t", "1", TEXT, ("x",))], sources).sources == {("s", "1")}

@@ -75,10 +75,6 @@ RECORDS = {
     "catalogue_entry_pairs": r"(\w+) - (.+)",
     "plant_label_pairs": r"(\w+) is ([^.]+)",
     "hotel_booking_pairs": r"(Room|Guest|Nights|Board) ([^;]+)",
-    "aquarium_card_pairs": r"(\w+): ([^/]+[^/ ])",
-    "observatory_log_pairs": r"(\w+) was ([^;]+)",
-    "vineyard_cask_pairs": r"(\w+): ([^,]+)",
-    "fencing_bout_pairs": r"(\w+) - ([^;]+)",
 }
 
 
@@ -88,6 +84,13 @@ def test_keys_are_lowered_and_values_kept_in_order(name):
         pairs = re.findall(RECORDS[name], case.input)
         assert len(pairs) == 3
         assert case.output == " | ".join(key.lower() + "=" + value for key, value in pairs)
+
+
+@pytest.mark.parametrize("name", of("Quotation"))
+def test_the_answer_is_what_stands_between_the_only_marks(name):
+    for case in cases(name):
+        (quoted,) = re.findall(r"""["'*\[]([^"'*\[\]]+)["'*\]]""", case.input)
+        assert case.output == f"Words: {quoted}"
 
 
 MESSAGES = {

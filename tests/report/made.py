@@ -39,7 +39,8 @@ def _scored(shares: dict[str, float], *, nll: bool) -> dict[str, Any]:
     categories = {}
     for category in sorted(set(TASKS.values())):
         names = [name for name in TASKS if TASKS[name] == category]
-        categories[category] = over(names) | {"tasks": len(names), "examples": 4 * len(names)}
+        of_examples = {metric: mean(tasks[name][metric] for name in names) for metric in ("exact_match", "rouge_l")}
+        categories[category] = over(names) | {"official": of_examples, "tasks": len(names), "examples": 4 * len(names)}
     official = {metric: mean(tasks[name][metric] for name in TASKS) for metric in metrics}
     return {"overall": over(list(TASKS)), "official": official, "categories": categories, "tasks": tasks}
 
@@ -127,6 +128,8 @@ CARD = {
         "instruction_output_ratio": 12.5,
         "skipped": {"output: not a list": 3},
         "first_skipped": {"output: not a list": "tasks/task007.json, Instances[4]"},
+        "overlap": [],
+        "dropped_for_overlap": 0,
     }
 }
 OPTIMIZE = {"method": "human", "human": ["task0_source", "task1_source"], "optimized": []}

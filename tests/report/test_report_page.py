@@ -233,3 +233,40 @@ def test_the_scores_of_the_score_stage_have_the_form_that_the_page_reads(inputs)
     assert ["copied demonstration", "3", "100.0 [100.0, 100.0]", "100.0", "−50.0 [−50.0, −50.0]"] in page.rows
     assert "The tuned model stays below the best floor, majority output (100.0): −50.0 points [−50.0, −50.0]." in page.texts
     assert ["evaluate, base", "answers cut at evaluate.max_new_tokens", "12"] in page.rows
+
+
+def test_overlap_with_targets_is_told_where_there_is_some(inputs, text):
+    assert "overlap" not in " ".join(Page(text).texts)
+    pairs = [{"target": "t", "source": "s", "exact": 2, "near": 0}, {"target": "t", "source": "r", "exact": 1, "near": 0}]
+    card = {"playground": inputs.card["playground"] | {"overlap": pairs, "dropped_for_overlap": 4}}
+    rows = Page(render(replace(inputs, card=card))).rows
+    assert ["ingest, playground", "pairs of a source and a target example with equal inputs", "s and t", "3"] in rows
+    assert ["ingest, playground", "examples dropped for their overlap with targets", "4"] in rows
+    assert not any("nearly equal" in cell for row in rows for cell in row)
+
+
+def test_accuracy_of_choice_tasks_is_on_the_page_over_the_tasks_that_have_it(inputs):
+    scores, value = inputs.scores, {"mean": 0.25, "low": None, "high": None, "tasks": 1}
+    for model in scores["models"].values():
+        model["overall"]["accuracy"] = model["categories"]["Topic Classification"]["accuracy"] = value
+        model["official"]["accuracy"] = model["tasks"]["task03_topic"]["accuracy"] = 0.25
+    scores["differences"]["tuned-base"]["accuracy"] = value | {"mean": 0.0}
+    page = Page(render(inputs))
+    assert "Choice accuracy" in page.texts
+    assert ["Topic Classification", "1", "25.0", "25.0", "0.0"] in page.rows
+    assert ["task03_topic", "Topic Classification", "4", "25.0", "25.0", "0.0"] in page.rows
+    assert sum(row[0] == "Extraction" and len(row) == 5 for row in page.rows) == 1  # NLL alone
+
+
+def test_tasks_drawn_at_random_are_not_called_the_best(inputs):
+    params = inputs.params | {"select": {"method": "random", "top_k": 2}}
+    text = render(replace(inputs, params=params, selection=inputs.selection | {"method": "random"}))
+    assert "2 drawn for each target" in text
+    assert "the best 2" not in text
+
+
+def test_a_curve_row_without_value_is_left_out(tmp_path):
+    path = tmp_path / "plots" / "metrics" / "outer_loss.tsv"
+    path.parent.mkdir(parents=True)
+    path.write_text("step\touter_loss\n0\t\n")
+    assert read_curves(tmp_path) == {}

@@ -54,3 +54,19 @@ def test_the_folder_is_the_users_own(tmp_path, monkeypatch, value, below):
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / value) if value else "")
     assert default_folder() == tmp_path / below / "instune" / "embeddings"
+
+
+def test_a_file_that_fails_later_is_said_once_and_memory_takes_over(tmp_path, capsys):
+    cache = opened(tmp_path)
+    cache._connection.execute("PRAGMA query_only = ON")  # every write fails, as on a full disk
+    cache.put({"text": VECTOR})
+    cache.put({"other": 2 * VECTOR})
+    assert set(cache.get(["text", "other"])) == {"text", "other"}
+    assert capsys.readouterr().out.count("cannot be used") == 1
+
+
+def test_a_file_that_cannot_be_read_any_more_costs_the_vectors_only(tmp_path, capsys):
+    cache = opened(tmp_path)
+    cache._connection.execute("DROP TABLE embeddings")
+    assert cache.get(["text"]) == {}
+    assert capsys.readouterr().out.count("cannot be used") == 1

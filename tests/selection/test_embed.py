@@ -45,6 +45,13 @@ def test_adding_a_text_encodes_one(model, tmp_path):
     assert vectors_of(TEXTS, model, tmp_path, files="other")[1] == 3
 
 
+def test_vectors_of_another_batch_size_or_version_are_not_taken_up(model, tmp_path, monkeypatch):
+    assert vectors_of(TEXTS, model, tmp_path)[1] == 3
+    assert vectors_of(TEXTS, model, tmp_path, batch_size=2)[1] == 3
+    monkeypatch.setattr(torch, "__version__", "0.0")
+    assert vectors_of(TEXTS, model, tmp_path)[1] == 3
+
+
 def test_a_large_batch_moves_a_vector_by_rounding_only(model, tmp_path):
     one, _ = vectors_of(TEXTS, model, tmp_path / "1", batch_size=1)
     many, _ = vectors_of(TEXTS, model, tmp_path / "64", batch_size=64)

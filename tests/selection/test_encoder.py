@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from instune.errors import InputError
-from instune.results import read_json
+from instune.results import read_json, write_json
 from instune.selection.encoder import PACKAGED, REFERENCE, files_hash, load, locate, resolve, write_reference
 
 (MINILM,) = PACKAGED
@@ -83,3 +83,12 @@ def test_the_packaged_encoder_needs_no_network(monkeypatch):
     monkeypatch.setattr(socket.socket, "connect", refuse)
     monkeypatch.setattr(socket, "getaddrinfo", refuse)
     assert load(locate(MINILM, None)).max_seq_length == 256
+
+
+def test_a_default_prompt_of_the_encoder_is_not_used(local):
+    path = local / "config_sentence_transformers.json"
+    content = read_json(path)
+    path.unlink()
+    write_json(path, content | {"prompts": {"query": "query: "}, "default_prompt_name": "query"})
+    model = load(local)
+    assert (model.prompts["query"], model.default_prompt_name) == ("query: ", None)

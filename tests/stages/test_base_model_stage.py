@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import huggingface_hub
 import pytest
 import torch
@@ -71,3 +73,16 @@ def test_an_unreachable_hub_model_is_one_message(run_stage, monkeypatch):
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     with pytest.raises(InputError, match="no model configuration can be read"):
         run_stage(f"{{source: hub, name: nobody/nothing, revision: '{'0' * 40}'}}")
+
+
+@pytest.mark.parametrize("content", ["", "{}", None])
+def test_a_local_model_with_a_broken_tokenizer_is_refused_and_nothing_is_left(run_stage, model_folder, tmp_path, content):
+    shutil.copytree(model_folder, tmp_path / "broken")
+    if content is None:
+        for file in (tmp_path / "broken").glob("*token*"):
+            file.unlink()
+    else:
+        (tmp_path / "broken" / "tokenizer.json").write_text(content)
+    with pytest.raises(InputError, match="no tokenizer can be read"):
+        run_stage(f"{{source: local, name: {tmp_path / 'broken'}}}")
+    assert not list(tmp_path.glob("base*"))

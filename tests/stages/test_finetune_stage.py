@@ -224,3 +224,37 @@ def test_budget_below_one_pass_repeats_no_example(workspace):
     set_params(max_tokens=400)
     finetune.main(**workspace)
     assert read_json(Path("finetune.json"))["rows"]["passes"] == 1
+
+
+def set_prompt(**changes) -> None:
+    with Path("params.yaml").open("w") as file:
+        YAML().dump(PARAMS | {"prompt": PARAMS["prompt"] | changes}, file)
+
+
+def test_rows_beyond_the_models_context_are_refused(workspace):
+    set_prompt(max_tokens=2049)
+    with pytest.raises(InputError, match="at most 2048"):
+        finetune.main(**workspace)
+    assert not outputs()
+
+
+def test_the_model_is_put_on_the_accelerators_device_and_saved_with_the_templates_terminator(workspace, monkeypatch):
+    devices, terminators, load, save = [], [], finetune.models.load_model, finetune.models.save
+
+    class Elsewhere(finetune.Accelerator):
+        device = torch.device("cpu", 0)
+
+    def spy_load(folder, *, device):
+        devices.append(device)
+        return load(folder, device=device)
+
+    def spy_save(*args, terminator):
+        terminators.append(terminator)
+        save(*args, terminator=terminator)
+
+    monkeypatch.setattr(finetune, "Accelerator", Elsewhere)
+    monkeypatch.setattr(finetune.models, "load_model", spy_load)
+    monkeypatch.setattr(finetune.models, "save", spy_save)
+    finetune.main(**workspace)
+    assert devices == [torch.device("cpu", 0)]
+    assert terminators == ["<|im_end|>"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -76,7 +77,7 @@ def test_human_writes_the_neutral_artefact(paths, capsys):
     assert load_artefact(paths["out"]).kind == "human"
     report = read_json(paths["report"])
     assert report == {"method": "human", "optimized": [], "human": [f"task{number}" for number in range(6)]}
-    assert content(paths["curves"]) == {"reports/curves/optimize/plots/metrics/outer_loss.tsv": b"step\touter_loss\n"}
+    assert content(paths["curves"]) == {"reports/curves/optimize/plots/metrics/outer_loss.tsv": b"step\touter_loss\n0\t\n"}
     assert "human instructions for 6 tasks" in capsys.readouterr().out
 
 
@@ -139,5 +140,24 @@ def test_a_single_selected_task_is_refused(paths):
     write_params("embedder_direct")
     write_json(paths["selection"], {"selected": ["task0"]})
     with pytest.raises(InputError, match="folds need at least 2 selected tasks"):
+        optimize_instructions.main(**paths)
+    assert not paths["out"].exists()
+
+
+def test_tasks_without_a_definition_stay_human(paths, tiny_pool):
+    write_params("embedder_direct", outer_steps=1)
+    tasks, _ = tiny_pool
+    write_tasks(paths["tasks"], [replace(task, definition="") if task.task_id == "task2" else task for task in tasks.values()])
+    optimize_instructions.main(**paths)
+    assert load_artefact(paths["out"]).task_ids == ("task0", "task1", "task3", "task4")
+    assert read_json(paths["report"])["human"] == ["task2", "task5"]
+
+
+def test_rows_beyond_the_models_context_are_refused(paths):
+    write_params("embedder_direct")
+    params = YAML().load(Path("params.yaml"))
+    params["prompt"]["max_tokens"] = 2049
+    YAML().dump(params, Path("params.yaml"))
+    with pytest.raises(InputError, match="at most 2048"):
         optimize_instructions.main(**paths)
     assert not paths["out"].exists()

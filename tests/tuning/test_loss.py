@@ -149,3 +149,14 @@ def test_nll_of_labels_equals_the_framework_s_loss():
     labels = torch.tensor([0, 8, IGNORE_INDEX, 3, 3])
     mean = torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORE_INDEX)
     assert nll_of_labels(logits, labels).sum().item() / 4 == pytest.approx(mean.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("given", "computed"),
+    [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)],
+)
+def test_likelihood_is_computed_in_float32_or_wider(given, computed):
+    logits, labels = torch.tensor([[0.0, 1e-9]], dtype=given), torch.tensor([1])
+    nll = nll_of_labels(logits, labels)
+    assert nll.dtype is computed
+    assert nll.item() == torch.logsumexp(logits.to(computed)[0] - logits.to(computed)[0, 1], 0).item()

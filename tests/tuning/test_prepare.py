@@ -8,7 +8,7 @@ from tokenizers import processors
 
 from instune.errors import InputError
 from instune.prompts import Prompt
-from instune.records import Example
+from instune.records import Example, Message
 from instune.scratch_model import train_tokenizer
 from instune.tuning.labels import IGNORE_INDEX, loss_weights
 from instune.tuning.prepare import outcome, prepare, summary
@@ -139,3 +139,13 @@ def test_an_unknown_wording_is_refused(tiny_pool, tokenizer):
     example = Example("task0", "task0-0", "text", ("red",), wording_index=2)
     with pytest.raises(InputError, match=r"task0-0: wording_index 2.*2 wording\(s\)"):
         prepared((tasks, [example]), tokenizer, selected=["task0"], validation_share=0.0)
+
+
+def test_a_conversation_that_one_turn_cannot_show_is_dropped_and_counted(tiny_pool, tokenizer):
+    tasks, _ = tiny_pool
+    user, assistant, system = Message("user", "Say red."), Message("assistant", "red"), Message("system", "Be brief.")
+    talks = [(user, assistant), (user, assistant, user, assistant), (system, user, assistant)]
+    examples = [Example("task0", f"e{number}", "Say red.", ("red",), messages=talk) for number, talk in enumerate(talks)]
+    data = prepared((tasks, examples), tokenizer, selected=["task0"], validation_share=0.0, max_tokens=60)
+    assert set(data.counts.dropped) == {"conversation of several turns or with a system prompt"}
+    assert {tokenizer.decode(row.input_ids) for row in data.rows} == {"Say red.\n\nOutput:\nred<|im_end|>"}

@@ -8,6 +8,7 @@ from instune.bilevel.vectors import MatrixVector, Vector, norm, plus, scaled
 
 GROWTH = 2.0  # a term this many times the first one's length: the series does not converge
 POWER_ITERATIONS = 6
+HALVINGS = 3  # of an estimated gamma, before giving up
 
 
 def neumann(matvec: MatrixVector, v: Vector, *, gamma: float, terms: int) -> Solution:
@@ -43,6 +44,8 @@ def neumann(matvec: MatrixVector, v: Vector, *, gamma: float, terms: int) -> Sol
 class AdaptiveNeumann:
     """The series at a gamma of 1 / the largest eigenvalue, estimated on the first batch and again where a batch is steeper.
 
+    The estimate bounds gamma from above, and negative curvature lets terms grow at any gamma: halves of it are tried next.
+
     Attributes:
         gamma: the present step, None before the first batch.
     """
@@ -51,12 +54,21 @@ class AdaptiveNeumann:
         self.terms, self.gamma = terms, gamma
 
     def __call__(self, matvec: MatrixVector, v: Vector) -> Solution:
-        """As `neumann`; raises only where the series diverges with the gamma estimated on this very batch."""
+        """As `neumann`; raises only where the series diverges with the gamma estimated on this very batch and its halves."""
         if self.gamma is not None:
             try:
                 return neumann(matvec, v, gamma=self.gamma, terms=self.terms)
             except CurvatureError:
                 pass  # estimated anew below
         largest = largest_eigenvalue(matvec, v, iterations=POWER_ITERATIONS) if norm(v) else 0.0
-        self.gamma = 1 / largest if largest else 1.0
-        return neumann(matvec, v, gamma=self.gamma, terms=self.terms)
+        first = self.gamma = 1 / largest if largest else 1.0
+        while True:
+            try:
+                return neumann(matvec, v, gamma=self.gamma, terms=self.terms)
+            except CurvatureError as error:
+                if self.gamma <= first / 2**HALVINGS:
+                    raise CurvatureError(
+                        f"{str(error).splitlines()[0]}\n  gamma: auto began at {first:.3g} and was halved {HALVINGS} times. "
+                        "Lower optimize.embedder.neumann_terms."
+                    ) from None
+                self.gamma /= 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from random import Random
 
-from instune.pools.playground_families.spec import HELD_OUT_PEOPLE, PEOPLE, Case, Maker, TaskSpec
+from instune.pools.playground_families.spec import PEOPLE, Case, Maker, TaskSpec
 
 FAMILY = "Record Conversion"
 
@@ -49,34 +49,6 @@ ROOMS = {
     "Guest": PEOPLE,
     "Nights": _numbers(1, 2, 3, 4, 5, 6, 7),
     "Board": ("breakfast", "half board", "full board", "none"),
-}
-FISH = {
-    "Species": ("guppy", "neon tetra", "zebra danio", "clownfish", "angelfish", "pufferfish", "goby", "lionfish", "moray"),
-    "Tank": ("reef tank", "quarantine tank", "lagoon tank", "nursery tank", "cold tank"),
-    "Length": _numbers(2, 5, 8, 11, 17, 24, 36, unit=" mm"),
-    "Feed": ("flakes", "brine shrimp", "krill", "algae wafers", "bloodworms"),
-    "Keeper": HELD_OUT_PEOPLE,
-}
-SIGHTINGS = {
-    "Object": ("Vega", "Orion nebula", "Halley", "Antares", "Crab nebula", "Titan", "Europa", "Pleiades"),
-    "Telescope": ("dome reflector", "solar scope", "radio dish", "wide refractor", "infrared array"),
-    "Exposure": _numbers(15, 45, 90, 120, 300, 600, unit=" s"),
-    "Sky": ("overcast", "hazy", "moonlit", "crystal clear", "windy"),
-    "Observer": HELD_OUT_PEOPLE,
-}
-CASKS = {
-    "Grape": ("riesling", "merlot", "malbec", "pinot noir", "chenin blanc", "shiraz", "gamay"),
-    "Slope": ("chapel slope", "quarry slope", "fox slope", "windmill slope", "abbey slope"),
-    "Barrel": _numbers(3, 6, 9, 27, 33, 48, 52),
-    "Cellar": ("upper vault", "lower vault", "brick vault", "dry vault"),
-    "Cooper": HELD_OUT_PEOPLE,
-}
-BOUTS = {
-    "Fencer": HELD_OUT_PEOPLE,
-    "Blade": ("foil", "epee", "sabre"),
-    "Touches": _numbers(1, 4, 7, 13, 15),
-    "Piste": ("red piste", "yellow piste", "grey piste", "finals piste"),
-    "Round": ("pool round", "last sixteen", "quarterfinal", "semifinal", "final bout"),
 }
 
 
@@ -135,61 +107,5 @@ TASKS = (
         reason="The terminal takes the booking as {output}",
         make=_maker(ROOMS, pair="{key} {value}", joiner="; ", head="Booking. "),
         entities=_entities(ROOMS),
-    ),
-    TaskSpec(
-        name="aquarium_card_pairs",
-        domain="Aquariums",
-        wordings=(
-            "Rewrite the aquarium card of a fish, with an equals sign after each property and bars in between.",
-            "What the card says about the fish goes into the aquarium's database: small letters, then =, then the detail, and | "
-            "before the next.",
-            "Database line of the fish card, please, using = and |.",
-        ),
-        reason="Joined by bars, the properties of the card are {output}",
-        make=_maker(FISH, pair="{key}: {value}", joiner=" / "),
-        entities=_entities(FISH),
-        held_out=True,
-    ),
-    TaskSpec(
-        name="observatory_log_pairs",
-        domain="Astronomy",
-        wordings=(
-            "Rewrite the log entry of an observatory, with = in each item and | between the items.",
-            "Astronomers keep their night log in sentences of a kind; the archive wants each item, =, what it was, and bars, in "
-            "the same sequence.",
-            "What is the archive form of the night's entry? It has lower-case items, equals signs and bars.",
-        ),
-        reason="The archive form of the entry is {output}",
-        make=_maker(SIGHTINGS, pair="{key} was {value}", joiner="; ", head="Night log: "),
-        entities=_entities(SIGHTINGS),
-        held_out=True,
-    ),
-    TaskSpec(
-        name="vineyard_cask_pairs",
-        domain="Wine",
-        wordings=(
-            "A cask in the vineyard's cellar has a tag. Convert the tag to key=value pairs, lower-case keys, with a bar between "
-            "the pairs.",
-            "Write the cask tag on one line, each detail with an equals sign, bars between the details, in the order of the tag.",
-            "Turn the cellar tag into its key=value form.",
-        ),
-        reason="In key=value form the tag reads {output}",
-        make=_maker(CASKS, pair="{key}: {value}", joiner=", ", head="Cask tag. "),
-        entities=_entities(CASKS),
-        held_out=True,
-    ),
-    TaskSpec(
-        name="fencing_bout_pairs",
-        domain="Fencing",
-        wordings=(
-            "Reformat the result sheet of a fencing bout: every detail becomes name=value, joined by ' | '.",
-            "The tournament's scoreboard reads one line per bout, with = after the lower-case name of a detail and a bar before "
-            "the next one. Produce that line.",
-            "Scoreboard line for this bout, keeping the order of the sheet.",
-        ),
-        reason="The scoreboard line of this bout is {output}",
-        make=_maker(BOUTS, pair="{key} - {value}", joiner="; "),
-        entities=_entities(BOUTS),
-        held_out=True,
     ),
 )
