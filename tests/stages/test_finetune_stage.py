@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -96,6 +97,14 @@ def test_two_runs_write_the_same_bytes_and_no_checkpoint_stays(workspace):
     assert outputs() == first
 
 
+def finished(command: list[str], environment: dict[str, str]) -> subprocess.CompletedProcess:
+    """The launcher's run. It was seen to hang once, for reasons unknown: one that takes 90 s is started anew, twice at most."""
+    for _ in range(2):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=90)
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=90)
+
+
 def test_two_processes_train_what_one_does(workspace):
     options = [text for name, path in workspace.items() for text in (f"--{name}", str(path))]
     set_params(batch_size=5, max_tokens=700)  # steps of 5 rows, the last of one: a process has none there
@@ -103,8 +112,13 @@ def test_two_processes_train_what_one_does(workspace):
     one = outputs()
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stages.finetune"]
     root = str(Path(finetune.__file__).parents[1])
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": root}
-    done = subprocess.run([*command, *options], env=environment, capture_output=True, text=True, check=False, timeout=200)
+    environment = os.environ | {
+        "ACCELERATE_USE_CPU": "true",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": root,
+        "GLOO_SOCKET_IFNAME": "lo",
+    }
+    done = finished([*command, *options], environment)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("look at") == 1
     two = outputs()
