@@ -6,8 +6,9 @@ examples, input, output`. The terminator that the template emits belongs to `out
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -15,18 +16,20 @@ from pydantic import NonNegativeInt, PositiveInt
 from transformers import PreTrainedTokenizerBase
 
 from instune.config import Section
+from instune.conversations import ChatConversation, Unshowable, chat_pieces, chat_text, is_conversation, marked_pieces
 from instune.errors import InputError
-from instune.records import Example, Exemplar, Task
+from instune.records import Example, Exemplar, Message, Task
+from instune.templates import TEXT_TEMPLATES, Template
 
 SEGMENTS = ("template", "system", "instruction", "examples", "input", "output")
-TemplateName = Literal["chat", "plain", "alpaca", "tk_instruct", "tulu"]
-_USER, _OUTPUT = "\ue000user\ue000", "\ue000output\ue000"  # private-use characters: no data and no template holds them
+TemplateName = Literal["chat", "plain", "bare", "alpaca", "tk_instruct", "tulu"]
+MESSAGE_SEGMENTS = {"system": "system", "user": "input", "assistant": "output"}  # role -> what owns its text
 
 
 class Prompt(Section):
     """How an example becomes text; shared by optimize_instructions, finetune and evaluate."""
 
-    template: TemplateName  # chat: the tokenizer's own; plain: instruction, input, "Output:"; the others as published
+    template: TemplateName  # chat: the tokenizer's own; plain: ends with "Output:"; bare: the text alone; the others as published
     wording: Literal["definition", "any"]  # any: a wording drawn per example by its id and the seed
     exemplars: NonNegativeInt  # positive examples of the task in the prompt
     max_instruction_tokens: PositiveInt  # longer instructions are cut at their end, and counted
@@ -36,67 +39,11 @@ class Prompt(Section):
 
 @dataclass(frozen=True)
 class Span:
-    """A run of text and the segment that owns it; `turn` counts the messages of a chat from 0."""
+    """A run of text and the segment that owns it; `turn` counts the messages from 0, text behind one being of its turn."""
 
     segment: str
     text: str
     turn: int = 0
-
-
-@dataclass(frozen=True)
-class Template:
-    """The fixed text around one user turn and one assistant turn.
-
-    Attributes:
-        before: text in front of the user's content, BOS included where the tokenizer wants one.
-        between: text from the user's content to the output.
-        terminator: what the model must emit to stop; learned, part of `output`.
-        after: what follows the terminator; never learned.
-        source_end: what closes the source of a seq2seq model; None for a causal model.
-        before_bare: `before` for an example without input, where that differs.
-        heads: segment -> text in front of it.
-        exemplar: layout of a worked example, with places for number, input and output.
-    """
-
-    name: str
-    before: str
-    between: str
-    terminator: str
-    after: str
-    source_end: str | None = None
-    before_bare: str | None = None
-    heads: Mapping[str, str] = field(default_factory=dict)
-    exemplar: str = "Input: {input}\nOutput: {output}"
-
-
-TEXT_TEMPLATES = {
-    "plain": Template("plain", "", "\n\nOutput:\n", "", ""),
-    # https://github.com/tatsu-lab/stanford_alpaca, train.py
-    "alpaca": Template(
-        "alpaca",
-        "Below is an instruction that describes a task, paired with an input that provides further context. "
-        "Write a response that appropriately completes the request.\n\n",
-        "\n\n### Response:",
-        "",
-        "",
-        before_bare="Below is an instruction that describes a task. "
-        "Write a response that appropriately completes the request.\n\n",
-        heads={"instruction": "### Instruction:\n", "input": "### Input:\n"},
-    ),
-    # https://github.com/yizhongw/Tk-Instruct, src/ni_collator.py; a space follows "Output:" there, which tokenizers merge
-    # with the answer. Text is neither stripped nor given a full stop.
-    "tk_instruct": Template(
-        "tk_instruct",
-        "",
-        "\nOutput:\n",
-        "",
-        "",
-        heads={"instruction": "Definition: ", "input": "Now complete the following example -\nInput: "},
-        exemplar=" Positive Example {number} -\nInput: {input}\n Output: {output}",
-    ),
-    # https://github.com/allenai/open-instruct, and src/finetune.py of arXiv 2405.14394
-    "tulu": Template("tulu", "<|user|>\n", "\n<|assistant|>\n", "", "\n"),
-}
 
 
 def _bos(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -105,29 +52,24 @@ def _bos(tokenizer: PreTrainedTokenizerBase) -> str:
     return tokenizer.bos_token if ids and ids[0] == tokenizer.bos_token_id and tokenizer.bos_token else ""
 
 
-def _chat_text(tokenizer: PreTrainedTokenizerBase, user: str, output: str) -> str:
-    messages = [{"role": "user", "content": user}, {"role": "assistant", "content": output}]
-    return tokenizer.apply_chat_template(messages, tokenize=False)
-
-
 def _chat(tokenizer: PreTrainedTokenizerBase) -> Template:
     if not tokenizer.chat_template:
         raise InputError(
             "prompt.template: chat, but the base model's tokenizer has no chat template. Set prompt.template: plain."
         )
-    text = _chat_text(tokenizer, _USER, _OUTPUT)
-    if text.count(_USER) != 1 or text.count(_OUTPUT) != 1 or text.index(_USER) > text.index(_OUTPUT):
+    pieces = chat_pieces(tokenizer, ("user", "assistant"))
+    if pieces is None:
         raise InputError("prompt.template: chat: the tokenizer's template does not keep user and assistant text in order.")
-    before, rest = text.split(_USER)
-    between, tail = rest.split(_OUTPUT)
-    probe = (" a \n", " b \n")
-    if _chat_text(tokenizer, *probe) != f"{before}{probe[0]}{between}{probe[1]}{tail}":
+    before, between, tail = pieces
+    probe = (Message("user", " a \n"), Message("assistant", " b \n"))
+    if chat_text(tokenizer, probe) != f"{before}{probe[0].content}{between}{probe[1].content}{tail}":
         raise InputError("prompt.template: chat: the tokenizer's template rewrites message text. Set prompt.template: plain.")
     special = [token for token in tokenizer.all_special_tokens if tail.startswith(token)]
     if not special:
         raise InputError("prompt.template: chat: the tokenizer's template ends an answer without a special token.")
     terminator = max(special, key=len)
-    return Template("chat", before, between, terminator, tail[len(terminator) :])
+    turns = ChatConversation(tokenizer, terminator)
+    return Template("chat", before, between, terminator, tail[len(terminator) :], conversation=turns)
 
 
 def _source_end(tokenizer: PreTrainedTokenizerBase) -> str:
@@ -158,6 +100,7 @@ def load_template(name: TemplateName, tokenizer: PreTrainedTokenizerBase, *, seq
         before_bare=None if text.before_bare is None else bos + text.before_bare,
         terminator=tokenizer.eos_token,
         source_end=_source_end(tokenizer) if seq2seq else None,
+        conversation=partial(marked_pieces, bos=bos) if name == "tulu" else None,
     )
 
 
@@ -165,6 +108,20 @@ def _exemplar_text(exemplars: Sequence[Exemplar], layout: str) -> str:
     return "\n\n".join(
         layout.format(number=number, input=exemplar.input, output=exemplar.output) for number, exemplar in enumerate(exemplars, 1)
     )
+
+
+def _conversation(messages: Sequence[Message], prompt: Template, output: str | None) -> list[Span]:
+    if prompt.conversation is None:
+        raise Unshowable(f"template {prompt.name} has no form for several turns or a system message")
+    if output is not None:
+        messages = (*messages[:-1], Message("assistant", output))
+    pieces = prompt.conversation(messages)
+    spans = [Span("template", pieces[0])]
+    for turn, (message, behind) in enumerate(zip(messages, pieces[1:], strict=True)):
+        terminator = prompt.terminator if message.role == "assistant" else ""
+        spans += [Span(MESSAGE_SEGMENTS[message.role], message.content + terminator, turn), Span("template", behind, turn)]
+    question = [*spans[:-2], Span("template", prompt.source_end or "", len(messages) - 2)]
+    return [span for span in question + (spans[-2:] if output is not None else []) if span.text]
 
 
 def render(
@@ -176,7 +133,10 @@ def render(
     exemplars: Sequence[Exemplar] = (),
     output: str | None,
 ) -> list[Span]:
-    """Spans of one single-turn row; empty segments leave no span and no separator behind.
+    """Spans of one row; empty segments leave no span and no separator behind.
+
+    A conversation (several turns, or a system message) is shown message by message, without wording and exemplars; its last
+    answer is the one to learn or to ask for, the answers before it are segment `output` too.
 
     Args:
         task: the example's task.
@@ -187,13 +147,17 @@ def render(
         output: the text to learn, or None for a generation prompt, which is then a prefix of the training text.
 
     Returns:
-        spans whose turn 0 is the prompt (a seq2seq model's source) and turn 1 the answer (its target).
+        spans whose last turn is the answer (a seq2seq model's target), turn 1 or a conversation's last message; every turn
+        before it is the prompt (the source).
 
     Raises:
         InputError: the example belongs to another task.
+        Unshowable: the template has no faithful text for this conversation.
     """
     if example.task_id != task.task_id:
         raise InputError(f"example {example.example_id} belongs to task {example.task_id}, not to {task.task_id}")
+    if is_conversation(example):
+        return _conversation(example.messages, prompt, output)
     contents = [("instruction", wording), ("examples", _exemplar_text(exemplars, prompt.exemplar)), ("input", example.input)]
     bare = prompt.before_bare is not None and not example.input
     spans = [Span("template", prompt.before_bare if bare else prompt.before)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Literal
@@ -97,6 +97,13 @@ EXAMPLE_SCHEMA = pa.schema(
 )
 
 
+def _column(rows: list[Task | Example], column: pa.Field) -> pa.Array:
+    values = [getattr(row, column.name) for row in rows]
+    if pa.types.is_list(column.type) and pa.types.is_struct(column.type.value_type):
+        values = [None if parts is None else [vars(part) for part in parts] for parts in values]
+    return pa.array(values, column.type)
+
+
 def _write(path: Path, rows: Iterable[Task | Example], schema: pa.Schema) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial, count = path.with_name(path.name + ".partial"), 0
@@ -104,7 +111,7 @@ def _write(path: Path, rows: Iterable[Task | Example], schema: pa.Schema) -> int
         with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
             stream = iter(rows)
             while group := list(islice(stream, ROWS_PER_GROUP)):
-                writer.write_table(pa.Table.from_pylist([asdict(row) for row in group], schema=schema))
+                writer.write_table(pa.table([_column(group, column) for column in schema], schema=schema))
                 count += len(group)
         partial.replace(path)
     finally:
@@ -133,10 +140,17 @@ def read_tasks(path: Path) -> dict[str, Task]:
     return tasks
 
 
+def _batches(path: Path, wanted: pads.Expression | None) -> Iterator[pa.RecordBatch]:
+    """Row group by row group: a scan of the whole file reads ahead of a slow consumer, and memory grows with the file."""
+    for fragment in pads.dataset(path, schema=EXAMPLE_SCHEMA).get_fragments():
+        for group in fragment.split_by_row_group(wanted, schema=EXAMPLE_SCHEMA):
+            yield from group.to_batches(schema=EXAMPLE_SCHEMA, filter=wanted, batch_size=ROWS_PER_GROUP)
+
+
 def read_examples(path: Path, task_ids: Iterable[str] | None = None) -> Iterator[Example]:
     """Examples in file order, of the named tasks only where `task_ids` is given; streams by record batch."""
-    wanted = None if task_ids is None else pads.field("task_id").isin(list(task_ids))
-    for batch in pads.dataset(path, schema=EXAMPLE_SCHEMA).to_batches(filter=wanted, batch_size=ROWS_PER_GROUP):
+    wanted = None if task_ids is None else pads.field("task_id").isin(pa.array(list(task_ids), pa.string()))
+    for batch in _batches(path, wanted):
         for row in batch.to_pylist():
             row["references"] = tuple(row["references"])
             if row["choices"] is not None:

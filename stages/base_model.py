@@ -1,7 +1,7 @@
 """Bring the base model: unpack it from a package, refer to a Hub or local model, or train a small one from scratch.
 
 Reads:  data/pool/tasks.parquet, examples.parquet (text of source tasks, only for `from_scratch`); sections base_model, targets
-Writes: data/models/base/: config.json, model.safetensors, tokenizer files, or model.json with name and revision
+Writes: data/models/base/: config.json, model.safetensors, tokenizer files, or model.json with name and commit
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from instune import config, models, scratch_model
 from instune.config import Section
 from instune.records import read_examples, read_tasks
+from instune.revisions import commit_of
 from instune.targets import Targets, source_tasks
 from stages.command import run
 
@@ -28,7 +29,7 @@ class Packaged(Section):
 class Hub(Section):
     source: Literal["hub"]
     name: str  # organisation/model
-    revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]  # a commit, never a branch
+    revision: Annotated[str, Field(min_length=1)]  # commit, or a branch or tag, whose commit is recorded when the stage runs
 
 
 class Local(Section):
@@ -88,8 +89,10 @@ def main(*, tasks: Path, examples: Path, out: Path) -> None:
             models.convert_packaged(params.name, partial)
         elif params.source == "from_scratch":
             _from_scratch(params, values["targets"], tasks, examples, partial)
+        elif params.source == "hub":
+            models.write_reference(partial, params.name, commit_of(params.name, params.revision, key="base_model.revision"))
         else:
-            models.write_reference(partial, params.name, params.revision if params.source == "hub" else None)
+            models.write_reference(partial, params.name, None)
         shutil.rmtree(out, ignore_errors=True)
         partial.replace(out)
     finally:

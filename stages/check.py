@@ -17,6 +17,7 @@ STAGES = (
     "playground",
     "ingest",
     "base_model",
+    "lengths",
     "align",
     "embed",
     "select_tasks",

@@ -10,12 +10,12 @@ Writes: data/models/tuned/: weights, configuration, tokenizer with chat template
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from accelerate import Accelerator
 from dvclive import Live
@@ -23,23 +23,25 @@ from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, Pos
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instune import config, models
-from instune.bilevel.artefact import load_artefact
+from instune.bilevel.artefact import Artefact, load_artefact
 from instune.config import Section
 from instune.prompts import Prompt, load_template
-from instune.records import read_examples, read_tasks
+from instune.records import Example, Task, read_examples, read_tasks
 from instune.results import read_json, write_json
 from instune.tuning.adapters import add_lora, merge_lora
 from instune.tuning.batches import collate
 from instune.tuning.checkpoint import run_key
 from instune.tuning.labels import loss_weights
 from instune.tuning.loss import Normalization
-from instune.tuning.prepare import outcome, prepare, summary
-from instune.tuning.train import Entry, Settings, Trainer
+from instune.tuning.optimizers import Optimizer, Schedule
+from instune.tuning.prepare import Prepared, outcome, prepare, summary
+from instune.tuning.train import Collate, Entry, Settings, Trainer
 from stages.command import run
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Mask = Annotated[str | dict[str, float], AfterValidator(loss_weights)]  # read as the weight of every segment
 SCRATCH = Path(".scratch/finetune")
+SETTINGS = {field.name for field in fields(Settings)}
 
 
 class Lora(Section):
@@ -53,10 +55,13 @@ class Params(Section):
     normalize_by: Normalization  # the denominator of a step's loss
     method: Literal["full", "lora"]
     lora: Lora  # of method lora
-    max_tokens: PositiveInt  # tokens of all training rows together, prompts included
+    max_tokens: PositiveInt | None  # of all rows of an epoch, prompts included; null: each example of the selected tasks once
+    epochs: PositiveInt  # passes over these rows, each in a seeded order of its own
     batch_size: PositiveInt  # rows per optimizer step
     micro_batch_tokens: PositiveInt  # padded tokens per pass, bounds memory
-    learning_rate: PositiveFloat  # peak, per step of AdamW
+    optimizer: Optimizer  # adamw with its betas and epsilon, or adafactor at the rate below
+    learning_rate: PositiveFloat  # peak, per step
+    schedule: Schedule  # after the warm-up; linear: down to 0 at the end; constant
     warmup_share: Share  # of the steps
     weight_decay: NonNegativeFloat
     max_grad_norm: PositiveFloat
@@ -91,25 +96,21 @@ def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path,
     partial.replace(out)
 
 
-def main(
-    *, selection: Path, instructions: Path, tasks: Path, examples: Path, model: Path, out: Path, report: Path, curves: Path
-) -> None:
-    """Train, and write the model, its report and its curves."""
-    values = config.load(SECTIONS)
-    params, prompt, seed = values["finetune"], values["prompt"], values["seed"]
-    selected, artefact = read_json(selection)["selected"], load_artefact(instructions)
-    base = models.weights_hash(model)
-    artefact.check_base_model(base)
-    accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
-    tokenizer, net = models.load_tokenizer(model), models.load_model(model, device=accelerator.device)
-    models.check_positions(net.config, prompt.max_tokens)
-    seq2seq, decoder_start_id = net.config.is_encoder_decoder, models.decoder_start(net)
-    data = prepare(
+def _rows(
+    values: dict[str, Any],
+    selected: Sequence[str],
+    artefact: Artefact,
+    tokenizer: PreTrainedTokenizerBase,
+    pool: tuple[Mapping[str, Task], Iterable[Example]],
+    *,
+    seq2seq: bool,
+) -> Prepared:
+    params = values["finetune"]
+    return prepare(
         selected,
-        read_tasks(tasks),
-        read_examples(examples, selected),
+        *pool,
         tokenizer,
-        prompt,
+        values["prompt"],
         weights=params.loss_mask,
         normalize_by=params.normalize_by,
         soft_tokens=dict.fromkeys(artefact.task_ids, artefact.soft_tokens),
@@ -117,36 +118,40 @@ def main(
         validation_share=params.validation_share,
         validation_rows=params.validation_rows,
         seq2seq=seq2seq,
-        seed=seed,
+        seed=values["seed"],
     )
+
+
+def _collate(artefact: Artefact, tokenizer: PreTrainedTokenizerBase, decoder_start_id: int | None) -> Collate:
+    prompts = artefact.soft_prompts if artefact.soft_prompts is not None else ()
+    soft_prompts = dict(zip(artefact.task_ids, prompts, strict=True))
+    return partial(collate, pad_id=tokenizer.pad_token_id, decoder_start_id=decoder_start_id, soft_prompts=soft_prompts)
+
+
+def main(
+    *, selection: Path, instructions: Path, tasks: Path, examples: Path, model: Path, out: Path, report: Path, curves: Path
+) -> None:
+    """Train, and write the model, its report and its curves."""
+    values = config.load(SECTIONS)
+    params, prompt, seed = values["finetune"], values["prompt"], values["seed"]
+    selected, artefact, base = read_json(selection)["selected"], load_artefact(instructions), models.weights_hash(model)
+    artefact.check_base_model(base)
+    accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
+    tokenizer, net = models.load_tokenizer(model), models.load_model(model, device=accelerator.device)
+    models.check_positions(net.config, prompt.max_tokens)
+    gather, seq2seq = _collate(artefact, tokenizer, models.decoder_start(net)), net.config.is_encoder_decoder
+    pool = read_tasks(tasks), read_examples(examples, selected)
+    data = _rows(values, selected, artefact, tokenizer, pool, seq2seq=seq2seq)
     if data.passes > 1 and accelerator.is_main_process:
         print(f"the budget takes {data.passes} passes over the selected tasks' examples: they repeat")
     if params.method == "lora":
-        net = add_lora(net, rank=params.lora.rank, alpha=params.lora.alpha, dropout=params.lora.dropout, seed=seed)
-    gather = partial(
-        collate,
-        pad_id=tokenizer.pad_token_id,
-        decoder_start_id=decoder_start_id,
-        soft_prompts=dict(
-            zip(artefact.task_ids, artefact.soft_prompts if artefact.soft_prompts is not None else (), strict=True)
-        ),
-    )
-    settings = Settings(seed=seed, **params.model_dump(include={field.name for field in fields(Settings)}))
-    code = Path(__file__).parents[1]
-    known = [params.model_dump(), prompt.model_dump(), seed, base]
-    folder = SCRATCH / run_key(known, [selection, instructions, tasks, examples, code / "instune", Path(__file__)])
+        net = add_lora(net, **params.lora.model_dump(), seed=seed)
+    settings = Settings(seed=seed, **{name: value for name, value in params if name in SETTINGS})
+    known, code = [params.model_dump(), prompt.model_dump(), seed, base], Path(__file__).parents[1] / "instune"
+    folder = SCRATCH / run_key(known, [selection, instructions, tasks, examples, code, Path(__file__)])
     with _curves(curves) if accelerator.is_main_process else nullcontext(lambda entry: None) as log:
-        trainer = Trainer(
-            net,
-            data.rows,
-            gather,
-            accelerator=accelerator,
-            settings=settings,
-            validation=data.validation,
-            folder=folder,
-            log=log,
-        )
-        history = trainer.run()
+        keywords = {"settings": settings, "validation": data.validation, "folder": folder, "log": log}
+        history = Trainer(net, data.rows, gather, accelerator=accelerator, **keywords).run()
     if accelerator.is_main_process:
         terminator = load_template(prompt.template, tokenizer, seq2seq=seq2seq).terminator
         _save(merge_lora(net) if params.method == "lora" else net, tokenizer, out, terminator=terminator)

@@ -1,6 +1,6 @@
 """One self-contained page: what was run, what it brought, and what to distrust.
 
-Reads:  reports/data_card.json, optimize.json, finetune.json, scores.json; reports/curves/optimize/, reports/curves/finetune/;
+Reads:  reports/data_card.json, lengths.json, optimize.json, finetune.json, scores.json; reports/curves/optimize/ and finetune/;
         data/selection.json; data/predictions/base/ and tuned/ (predictions.jsonl); every section of params.yaml
 Writes: reports/report.html
 """
@@ -26,6 +26,7 @@ SECTIONS = {
     "base_model": dict,
     "align": dict,
     "embed": dict,
+    "lengths": dict,
     "select": dict,
     "optimize": dict,
     "finetune": dict,
@@ -37,6 +38,7 @@ SECTIONS = {
 def main(
     *,
     card: Path,
+    lengths: Path,
     selection: Path,
     optimize: Path,
     finetune: Path,
@@ -52,6 +54,7 @@ def main(
     inputs = Inputs(
         params=params,
         card=read_json(card),
+        lengths=read_json(lengths),
         selection=read_json(selection),
         optimize=read_json(optimize),
         finetune=read_json(finetune),

@@ -20,6 +20,7 @@ from instune.config import Section
 from instune.records import read_tasks
 from instune.results import write_json
 from instune.selection.choose import Method, choose
+from instune.selection.rank import Aggregation
 from instune.selection.table import read
 from instune.targets import Targets, source_tasks, target_tasks
 from stages.command import run
@@ -30,6 +31,7 @@ class Params(Section):
 
     method: Method  # instruction: by similarity of wordings; random: drawn by `seed` and target; all: every source task
     top_k: PositiveInt  # source tasks per target; `all` takes every one
+    aggregation: Aggregation  # from similar wordings to similar tasks: vote (INSTA) | max | mean | mean_of_max; for `instruction`
 
 
 SECTIONS = {"select": Params, "targets": Targets, "seed": int}
@@ -48,6 +50,7 @@ def main(*, tasks: Path, embeddings: Path, out: Path) -> None:
         sources=sources,
         rows=read(embeddings, "wording"),
         top_k=select.top_k,
+        aggregation=select.aggregation,
         seed=params["seed"],
     )
     write_json(out, selection)

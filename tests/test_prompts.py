@@ -72,6 +72,7 @@ def test_plain_spans_by_hand(tokenizer, task):
             "tk_instruct",
             "Definition: Name it.\n\nNow complete the following example -\nInput: A red apple.\nOutput:\nred<|im_end|>",
         ),
+        ("bare", "Name it.\n\nA red apple.\nred<|im_end|>"),
         ("tulu", "<|user|>\nName it.\n\nA red apple.\n<|assistant|>\nred<|im_end|>\n"),
     ],
 )

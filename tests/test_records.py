@@ -31,11 +31,20 @@ def test_only_the_examples_of_the_named_tasks_are_read(tmp_path):
     assert found == [example for example in examples if example.task_id == "task1"]
 
 
+def test_no_named_task_is_no_example(tmp_path):
+    records.write_examples(tmp_path / "examples.parquet", [make_example(make_task(0), 0)])
+    assert list(records.read_examples(tmp_path / "examples.parquet", [])) == []
+
+
 def test_row_groups_do_not_change_the_content(tmp_path, monkeypatch):
     monkeypatch.setattr(records, "ROWS_PER_GROUP", 2)
     examples = [make_example(make_task(0), number) for number in range(5)]
     records.write_examples(tmp_path / "examples.parquet", iter(examples))
     assert list(records.read_examples(tmp_path / "examples.parquet")) == examples
+    examples = [make_example(make_task(number % 3), number) for number in range(9)]
+    records.write_examples(tmp_path / "examples.parquet", iter(examples))
+    found = list(records.read_examples(tmp_path / "examples.parquet", ["task2", "task0"]))
+    assert found == [example for example in examples if example.task_id != "task1"]
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):

@@ -2,7 +2,7 @@
 
 lm-eval's own HFLM moves a context's trailing spaces, tokenizes context and continuation apart, adds stop strings of its own and
 returns nothing before all is done; its caches are not keyed by model. Here a context and its continuation are one text, tokenized
-once (`labels.encode`), and a batch is written to the journal as it ends.
+once (`encoding.encode`), and a batch is written to the journal as it ends.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from instune.errors import InputError
 from instune.evaluation.decoding import Generation, Likelihood, generate, likelihoods, make_greedy, own_stops
 from instune.evaluation.journal import Journal, digest
 from instune.prompts import SEGMENTS, Span
-from instune.tuning.labels import encode
+from instune.tuning.encoding import encode
 
 OUTPUT = SEGMENTS.index("output")
 

@@ -13,9 +13,10 @@ from lm_eval.config.task import TaskConfig
 from transformers import PreTrainedTokenizerBase
 
 from instune.errors import InputError
-from instune.prompts import Prompt, Template, choose_wording, load_template, render
+from instune.prompts import Prompt, choose_wording, load_template
 from instune.records import Example, Task
-from instune.tuning.labels import Dropped, build_row
+from instune.templates import Template
+from instune.tuning.labels import TOO_LONG, Dropped, build_row
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class Document:
     Attributes:
         text: the prompt, byte for byte the start of the row that training would see.
         tokens: its number of tokens, BOS included.
-        truncated: segments that were cut to fit.
+        truncated: segments that were cut to fit; `turns` where the oldest of a conversation were left out.
         reference: first reference with the terminator.
     """
 
@@ -65,7 +66,8 @@ class Prompter:
         """The example's prompt.
 
         Raises:
-            InputError: it does not fit even with an empty input, a choice is empty, or none of its choices is a reference.
+            InputError: it does not fit even with an empty input, the template cannot show it, a choice is empty, or none of its
+                choices is a reference.
         """
         known = {reference.strip() for reference in example.references}
         if task.metric == "choice" and example.choices and not any(choice.strip() in known for choice in example.choices):
@@ -78,32 +80,25 @@ class Prompter:
                 f"task {task.task_id}, example {example.example_id}: choice {example.choices.index('')} is empty, and an "
                 "empty text has no likelihood. Mend the pool's choices."
             )
-        wording = choose_wording(task, example, how=self.prompt.wording, seed=self.seed)
-        exemplars = task.positive_examples[: self.prompt.exemplars]
         row = build_row(
             task,
             example,
             tokenizer=self.tokenizer,
             prompt=self.template,
-            wording=wording,
-            exemplars=exemplars,
+            wording=choose_wording(task, example, how=self.prompt.wording, seed=self.seed),
+            exemplars=task.positive_examples[: self.prompt.exemplars],
             output=None,
             max_tokens=self.room,
             max_instruction_tokens=self.prompt.max_instruction_tokens,
             max_input_tokens=self.prompt.max_input_tokens,
         )
         if isinstance(row, Dropped):
-            raise InputError(
-                f"task {task.task_id}, example {example.example_id}: {row.reason} "
-                f"({self.room} tokens of room). Raise prompt.max_tokens or lower prompt.max_instruction_tokens."
-            )
-        if row.truncated:
-            text = self.tokenizer.decode(row.input_ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
-        else:
-            spans = render(task, example, prompt=self.template, wording=wording, exemplars=exemplars, output=None)
-            text = "".join(span.text for span in spans)
+            way_out = "Set prompt.template: tulu, which shows every conversation, or choose other targets."
+            if row == TOO_LONG:
+                way_out = f"There is room for {self.room}. Raise prompt.max_tokens or lower prompt.max_instruction_tokens."
+            raise InputError(f"task {task.task_id}, example {example.example_id}: {row.reason}. {way_out}")
         reference = example.references[0] + self.template.terminator
-        return Document(example, text, len(row.input_ids), row.truncated, reference)
+        return Document(example, row.text, len(row.input_ids), row.truncated, reference)
 
 
 class PoolTask(HarnessTask):

@@ -74,8 +74,10 @@ def write_pool(
         count = write_examples(everything, assembly.stream(raw, pools, strict=strict, targets=targets))
         asked = set(target_tasks(assembly.tasks, targets))
         sources = [task.task_id for task in assembly.tasks.values() if task.split == "train" and task.task_id not in asked]
-        compared = tqdm(read_examples(everything, sources), desc="compare with targets", unit=" examples")
-        found = overlap.measure(list(read_examples(everything, asked)), compared)
+        found = overlap.Overlap()
+        if sources:
+            compared = tqdm(read_examples(everything, sources), desc="compare with targets", unit=" examples")
+            found = overlap.measure(list(read_examples(everything, asked)), compared)
         dropped: Counter[str] = Counter()
         if overlapping == "drop" and found.sources:
             left: Counter[str] = Counter()

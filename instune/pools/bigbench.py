@@ -12,11 +12,13 @@ Two layouts, told apart by what lies in the folder:
 
 The instruction is the task prefix where there is one, and the description is another wording. As in BIG-bench's json_task.py, the
 choices follow the input unless `append_choices_to_input` is false (there shuffled, here in the file's order), and the target of a
-multiple-choice example is the first choice with the highest score. Every task is test material.
+multiple-choice example is the first choice with the highest score. Every task is test material. Programmatic tasks
+(`task.py`) have no examples on disk; they are counted.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -42,7 +44,10 @@ class BigBench(Section):
 
 
 def _files(folder: Path, problems: Problems) -> Iterator[Raw]:
-    for path, file in walk(folder, r"benchmark_tasks/[^/]+/(?:[^/]+/)?task\.json", problems):
+    for path, file in walk(folder, r"benchmark_tasks/[^/]+/(?:(?:[^/]+/)?task\.json|task\.py)", problems):
+        if path.endswith(".py"):
+            problems.leave_out("programmatic task, without task.json", path)
+            continue
         try:
             record = parse_record(content(file))
             examples = [(f"{path}: examples[{i}]", row) for i, row in enumerate(records(record, "examples"))]
@@ -56,6 +61,10 @@ def _files(folder: Path, problems: Problems) -> Iterator[Raw]:
                 problems.leave_out("parent of subtasks, without examples of its own", path)
 
 
+def _is_score(value: Any) -> bool:
+    return isinstance(value, (int, float)) and abs(value) <= sys.float_info.max  # NaN is not
+
+
 def scored_choices(row: dict[str, Any]) -> dict[str, float]:
     """Score of every choice, in file order; empty where the example has none.
 
@@ -65,7 +74,7 @@ def scored_choices(row: dict[str, Any]) -> dict[str, float]:
     scores = row.get("target_scores")
     if scores is None:
         return {}
-    if not isinstance(scores, dict) or not scores or not all(isinstance(value, (int, float)) for value in scores.values()):
+    if not isinstance(scores, dict) or not scores or not all(map(_is_score, scores.values())):
         raise BadRecord("target_scores: expected numbers by choice", shown(scores))
     return {text({"target_scores": choice}, "target_scores"): float(score) for choice, score in scores.items()}
 

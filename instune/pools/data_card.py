@@ -9,21 +9,9 @@ from typing import Any
 import numpy as np
 
 from instune.pools.problems import Problems
-from instune.records import Example, Task
+from instune.records import Example, Message, Task
 
-
-def message_words(task: Task, example: Example) -> tuple[int, int]:
-    """Whitespace words of the instruction side and of the output side, one more per message for its role marker.
-
-    This is how the lengths in Table 5 of arXiv 2405.14394 come about: system and user messages against assistant messages.
-    """
-    if example.messages is not None:
-        sides = [0, 0]
-        for message in example.messages:
-            sides[message.role == "assistant"] += len(message.content.split()) + 1
-        return sides[0], sides[1]
-    wording = task.wordings[example.wording_index or 0]
-    return len(wording.split()) + len(example.input.split()) + 1, len(example.references[0].split()) + 1
+PARTS = ("instruction", "input", "output", "system_and_user", "assistant")
 
 
 def _lengths(values: array) -> dict[str, float]:
@@ -31,15 +19,23 @@ def _lengths(values: array) -> dict[str, float]:
 
 
 class DataCard:
-    """Counts of one pool, filled task by task; lengths are kept as integers, 12 bytes an example."""
+    """Counts of one pool, filled task by task; lengths in words are kept as integers, 12 bytes an example.
+
+    An example with messages says its instruction in them, so its parts are the two sides of the conversation.
+
+    Attributes:
+        sides: words of the instruction side and of the output side, one more per message for its role marker. This is how the
+            lengths in Table 5 of arXiv 2405.14394 come about: system and user messages against assistant messages.
+    """
 
     def __init__(self) -> None:
         self.tasks = 0
+        self.examples = 0
         self.current = ""
         self.splits: Counter[str] = Counter()
         self.categories: Counter[str] = Counter()
         self.empty_references = 0
-        self.words = {part: array("I") for part in ("instruction", "input", "output")}
+        self.words = {part: array("I") for part in PARTS}
         self.sides = [0, 0]
 
     def add(self, task: Task, examples: list[Example]) -> None:
@@ -49,14 +45,31 @@ class DataCard:
             self.tasks += 1
             self.splits[task.split] += 1
             self.categories[task.category] += 1
+        self.examples += len(examples)
         wording_words = [len(wording.split()) for wording in task.wordings]
         for example in examples:
             self.empty_references += "" in example.references
-            self.words["instruction"].append(wording_words[example.wording_index or 0])
-            self.words["input"].append(len(example.input.split()))
-            self.words["output"].append(len(example.references[0].split()))
-            for side, words in enumerate(message_words(task, example)):
-                self.sides[side] += words
+            if example.messages is None:
+                self._add_single(example, wording_words[example.wording_index or 0])
+            else:
+                self._add_conversation(example.messages)
+
+    def _add_single(self, example: Example, instruction: int) -> None:
+        given, said = len(example.input.split()), len(example.references[0].split())
+        self.words["instruction"].append(instruction)
+        self.words["input"].append(given)
+        self.words["output"].append(said)
+        self.sides[0] += instruction + given + 1
+        self.sides[1] += said + 1
+
+    def _add_conversation(self, messages: tuple[Message, ...]) -> None:
+        words = {"system_and_user": 0, "assistant": 0}
+        for message in messages:
+            side, count = message.role == "assistant", len(message.content.split())
+            words["assistant" if side else "system_and_user"] += count
+            self.sides[side] += count + 1
+        for part, count in words.items():
+            self.words[part].append(count)
 
     def summary(self, problems: Problems, settings: dict[str, Any]) -> dict[str, Any]:
         """The card's entry for the pool, the settings it was read with included.
@@ -66,11 +79,11 @@ class DataCard:
         return {
             "settings": settings,
             "tasks": self.tasks,
-            "examples": len(self.words["input"]),
+            "examples": self.examples,
             "splits": dict(self.splits),
             "categories": dict(self.categories),
             "examples_with_an_empty_reference": self.empty_references,
-            "words": {part: _lengths(values) for part, values in self.words.items()},
+            "words": {part: _lengths(values) for part, values in self.words.items() if values},
             "instruction_output_ratio": round(self.sides[0] / self.sides[1], 4),
             "skipped": dict(problems.counts),
             "first_skipped": dict(problems.first),

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import io
+import lzma
 import re
+import stat
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import IO
 
@@ -16,13 +20,16 @@ from instune.errors import InputError
 from instune.pools.problems import BadRecord, Problems
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
-UNREADABLE = (OSError, EOFError, zlib.error, tarfile.TarError, zipfile.BadZipFile, RuntimeError)
-DIGITS = re.compile(r"(\d+)")
+UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, RuntimeError)
+LIMIT = 2**29  # bytes of a line, or of a file that is read whole: a small archive may unpack to any size
+CHUNK = 2**20  # bytes
+DIGITS = re.compile(r"([0-9]+)")
 
 
 def natural_key(name: str) -> list[tuple[int, int, str]]:
     """Sort key in which numbers inside names count as numbers: task2 before task10."""
-    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in DIGITS.split(name) if part]
+    parts = [(part, part.lstrip("0")) for part in DIGITS.split(name) if part]
+    return [(0, len(number), number) if DIGITS.fullmatch(part) else (1, 0, part) for part, number in parts]
 
 
 def archive_of(folder: Path) -> Path | None:
@@ -54,15 +61,23 @@ def _folder_members(folder: Path) -> Iterator[tuple[str, Callable[[], IO[bytes]]
         yield name, lambda path=paths[name]: path.open("rb")
 
 
+def _link() -> IO[bytes]:
+    raise OSError("a link; links in archives are not followed")
+
+
 def _zip_members(archive: zipfile.ZipFile) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
-    for name in sorted((info.filename for info in archive.infolist() if not info.is_dir()), key=natural_key):
-        yield name, lambda name=name: archive.open(name)
+    for info in sorted(archive.infolist(), key=lambda info: natural_key(info.filename)):
+        if not info.is_dir():
+            link = stat.S_ISLNK(info.external_attr >> 16)
+            yield info.filename, _link if link else lambda info=info: archive.open(info)
 
 
 def _tar_members(archive: tarfile.TarFile) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
     for member in archive:
         if member.isfile():
             yield member.name, lambda member=member: archive.extractfile(member)
+        elif member.issym() or member.islnk():
+            yield member.name, _link
 
 
 def _members(folder: Path, stack: ExitStack) -> Iterator[tuple[str, Callable[[], IO[bytes]]]]:
@@ -84,7 +99,8 @@ def walk(folder: Path, pattern: str, problems: Problems) -> Iterator[tuple[str, 
     Args:
         folder: the raw pool, unpacked or with one archive in it.
         pattern: regular expression for the end of the name after a `/` (folders inside an archive vary).
-        problems: told about unreadable files and archives, and about member names that lead out of them.
+        problems: told about unreadable files and archives, about links in archives, and about names that lead out of
+            them or hold half characters or controls.
 
     Yields:
         (name, open binary file), by natural order of names; in stored order from a tar file, which has no other.
@@ -96,6 +112,8 @@ def walk(folder: Path, pattern: str, problems: Problems) -> Iterator[tuple[str, 
             for name, opener in _members(folder, stack):
                 if _leads_out(name):
                     problems.bad(BadRecord("archive member's name leads out of the archive", ascii(name)), place)
+                elif wanted.search(name) and not name.isprintable():
+                    problems.bad(BadRecord("file name: not printable", ascii(name)), place)
                 elif wanted.search(name):
                     with ExitStack() as opened:
                         try:
@@ -113,19 +131,30 @@ def content(file: IO[bytes]) -> bytes:
     """The whole file.
 
     Raises:
-        BadRecord: it cannot be read to its end.
+        BadRecord: it cannot be read to its end, or holds more than `LIMIT` bytes.
     """
+    whole = io.BytesIO()
     try:
-        return file.read()
+        while chunk := file.read(CHUNK):
+            whole.write(chunk)
+            if whole.tell() > LIMIT:
+                raise BadRecord(f"more than {LIMIT >> 20} MiB in one piece; split it, or use JSON lines")
     except UNREADABLE as error:
         raise BadRecord("not readable to its end", f"{type(error).__name__}: {error}") from None
+    return whole.getvalue()
 
 
 def lines(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, bytes]]:
-    """(place, line) of every line that is not blank, split on `\\n` only; a broken compressed stream ends with a problem."""
+    """(place, line) of every line that is not blank, split on `\\n` only.
+
+    A broken compressed stream ends with a problem, and so does a line of more than `LIMIT` bytes.
+    """
     number = 0
     try:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(partial(file.readline, LIMIT + 1), b""), start=1):
+            if len(line) > LIMIT:
+                problems.bad(BadRecord(f"line of more than {LIMIT >> 20} MiB"), f"{name}: line {number}")
+                return
             if line.strip():
                 yield f"{name}: line {number}", line
     except UNREADABLE as error:

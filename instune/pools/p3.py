@@ -1,6 +1,7 @@
 """P3, raw rows rendered by promptsource templates: https://github.com/bigscience-workshop/promptsource (arXiv 2202.01279).
 
-A folder per dataset with `templates.yaml` and tables of rows beside it (JSON lines, a JSON list, CSV or Parquet):
+A folder per dataset with `templates.yaml` and tables of rows beside it (JSON lines, a JSON list, CSV, Parquet, or a Hub dataset
+pinned in a file as in hub_rows.py):
 
     dataset: super_glue
     subset: copa

@@ -6,6 +6,8 @@ Columns `dataset`, `template`, the prompt (`prompt`, `input` or `inputs_pretoken
     {"dataset": "ag_news", "template": "classify", "prompt": "Oil and Economy Cloud Stocks' Outlook (Reuters) ... \\nWhat label
      best describes this news article?\\n", "completion": "Business"}
 
+Of bigscience/P3 on the Hub, a file as in hub_rows.py stands for each subset that is wanted.
+
 Each dataset is a task. The templates' texts are not there, so a wording is the template's name with spaces for underscores. The
 prompt holds instruction and input in one, so an example carries it as a message, and the instruction is not said again.
 """

@@ -63,7 +63,8 @@ def drawn_number(text: str) -> int:
 def _choice(context: Context, values: Any) -> Any:
     """promptsource's filter `choice`, there unseeded; here drawn by the row's own values."""
     values, row = list(values), context.parent
-    return values[drawn_number(repr([row[key] for key in sorted(row)])) % len(values)]
+    columns = sorted(row.keys() - ENVIRONMENT.globals.keys())
+    return values[drawn_number(repr([row[key] for key in columns])) % len(values)]
 
 
 def _most_frequent(items: list[Any]) -> list[Any]:
@@ -91,7 +92,7 @@ def parse_templates(data: bytes) -> tuple[str, list[PromptTemplate]]:
     """
     try:
         record = yaml.load(data.decode("utf-8-sig"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:  # ValueError: not UTF-8, no such date
         raise BadRecord("not valid YAML", shown(str(error))) from None
     if not isinstance(record, dict) or not isinstance(record.get("templates"), dict):
         raise BadRecord("templates: expected templates by id", shown(record))
@@ -146,6 +147,8 @@ def apply(template: PromptTemplate, row: Mapping[str, Any]) -> tuple[str, str, t
         IndexError,
         ZeroDivisionError,
         OverflowError,
+        RecursionError,
+        MemoryError,
     ) as error:
         raise BadRecord(f"template {template.name!r}: fails on the row", f"{type(error).__name__}: {shown(str(error))}") from None
     if len(parts) < 2 or not parts[1]:

@@ -1,4 +1,4 @@
-"""Rows of tables: JSON lines, a JSON list, CSV or Parquet, every value as it stands in the file."""
+"""Rows of tables: JSON lines, a JSON list, CSV, Parquet, or a pinned Hub dataset; every value as it stands there."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ import pyarrow.parquet as pq
 
 from instune.pools.fields import parse_json, parse_record
 from instune.pools.files import content, lines
+from instune.pools.hub_rows import load_rows, parse_pin
 from instune.pools.problems import BadRecord, Problems, shown
 
 TABLES = r"\.(?:jsonl|json|csv|parquet)(?:\.gz)?"  # ends of the names of tables
+PINNED = ".hub.json"
 
 
 def _json_list(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -66,13 +68,20 @@ def _parquet(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[s
         raise BadRecord("not a readable Parquet file", shown(str(error))) from None
 
 
+def _pinned(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    pin = parse_pin(parse_record(content(file)))
+    for number, row in enumerate(load_rows(pin.dataset, pin.subset, pin.split, pin.revision)):
+        yield f"{name}: row {number}", row | pin.columns
+
+
 READERS = {"jsonl": _json_lines, "json": _json_list, "csv": _csv, "parquet": _parquet}
 
 
 def read_rows(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, row) of every good row of a table; the format follows from the end of the name."""
     kind = name.removesuffix(".gz").rpartition(".")[2]
+    reader = _pinned if name.endswith(PINNED) else READERS[kind]
     try:
-        yield from READERS[kind](file, name, problems)
+        yield from reader(file, name, problems)
     except BadRecord as problem:
         problems.bad(problem, name)

@@ -70,7 +70,12 @@ def read_splits(folder: Path, track: str, problems: Problems) -> dict[str, Split
     for path, file in walk(folder, rf"splits/{track}/(?:train|test|excluded)_tasks\.txt", problems):
         split = PurePosixPath(path).stem.removesuffix("_tasks")
         found.add(split)
-        for name in content(file).decode("utf-8-sig", errors="replace").split():
+        try:
+            names = content(file).decode("utf-8-sig", errors="replace").split()
+        except BadRecord as problem:
+            problems.bad(problem, path)
+            continue
+        for name in names:
             if splits.setdefault(name, split) != split:
                 raise InputError(f"{folder}: {path}: {shown(name)} is listed as {splits[name]} too. Keep it in one list.")
     for split in sorted({"train", "test"} - found):

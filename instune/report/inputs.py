@@ -42,7 +42,8 @@ class Inputs:
 
     Attributes:
         params: section -> parameters.
-        card, selection, optimize, finetune, scores: what ingest, select_tasks, optimize_instructions, finetune and score wrote.
+        card, lengths, selection, optimize, finetune, scores: what ingest, lengths, select_tasks, optimize_instructions, finetune
+            and score wrote.
         finetune_curves, optimize_curves: panel -> curve -> (step, value) pairs.
         samples: target task -> its first examples.
         versions: package -> version.
@@ -50,6 +51,7 @@ class Inputs:
 
     params: Mapping[str, Any]
     card: Mapping[str, Any]
+    lengths: Mapping[str, Any]
     selection: Mapping[str, Any]
     optimize: Mapping[str, Any]
     finetune: Mapping[str, Any]

@@ -10,16 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from instune.evaluation.metrics import TEXT_METRICS, exact_match
 from instune.evaluation.predictions import Prediction
-from instune.report import numbers, plots, tables
+from instune.report import data, numbers, plots, tables
 from instune.report.inputs import Curves, Inputs, Pair
 
 PACKAGED_NOTE = "instruction-tuned, was 4-bit"
 SHOWN_TARGETS = 3
 CURVES = {"nll": "NLL per output token"}
-OVERLAP = {
-    "exact": "pairs of a source and a target example with equal inputs",
-    "near": "pairs of a source and a target example with nearly equal inputs",
-}
 MERGED = "the tokenizer merges the prompt's end into the output"
 
 
@@ -83,29 +79,24 @@ def _sample(pair: Pair) -> dict[str, Any]:
     }
 
 
-def left_out(inputs: Inputs) -> list[list[str]]:
-    """Everything that was skipped, dropped or cut: stage, what, the first of it where known, how many."""
+def left_out(inputs: Inputs) -> tables.Rows:
+    """Everything that was skipped, dropped or cut: stage, what, how many."""
     found = []
     for pool, card in sorted(inputs.card.items()):
-        for reason, count in sorted(card["skipped"].items()):
-            found.append((f"ingest, {pool}", reason, card["first_skipped"].get(reason, ""), count))
-        for kind, what in OVERLAP.items():
-            pairs = [pair for pair in card["overlap"] if pair[kind]]
-            first = f"{pairs[0]['source']} and {pairs[0]['target']}" if pairs else ""
-            found.append((f"ingest, {pool}", what, first, sum(pair[kind] for pair in pairs)))
-        found.append((f"ingest, {pool}", "examples dropped for their overlap with targets", "", card["dropped_for_overlap"]))
-    found.append(("embed", "instructions longer than the encoder reads", "", inputs.selection["truncated"]))
+        found.append((f"ingest, {pool}", "left out; the reasons stand under Data", sum(card["skipped"].values())))
+        found.append((f"ingest, {pool}", "examples dropped for their overlap with targets", card["dropped_for_overlap"]))
+    found.append(("embed", "instructions longer than the encoder reads", inputs.selection["truncated"]))
     for reason, count in sorted(inputs.optimize.get("dropped", {}).items()):
-        found.append(("optimize_instructions", f"dropped: {reason}", "", count))
+        found.append(("optimize_instructions", f"dropped: {reason}", count))
     for what in ("dropped", "truncated"):
-        found += [("finetune", f"{what}: {reason}", "", count) for reason, count in sorted(inputs.finetune[what].items())]
-    found.append(("finetune", MERGED, "", inputs.finetune["merged_at_output"]))
+        found += [("finetune", f"{what}: {reason}", count) for reason, count in sorted(inputs.finetune[what].items())]
+    found.append(("finetune", MERGED, inputs.finetune["merged_at_output"]))
     scores = inputs.scores
-    found += [("evaluate", f"truncated: {segment}", "", count) for segment, count in sorted(scores["truncated"].items())]
-    found.append(("evaluate", MERGED, "", scores["merged"]))
+    found += [("evaluate", f"truncated: {segment}", count) for segment, count in sorted(scores["truncated"].items())]
+    found.append(("evaluate", MERGED, scores["merged"]))
     for model, ends in sorted(scores["finish"].items()):
-        found.append((f"evaluate, {model}", "answers cut at evaluate.max_new_tokens", "", ends.get("length", 0)))
-    return [[stage, what, first, tables.plain(count)] for stage, what, first, count in found if count]
+        found.append((f"evaluate, {model}", "answers cut at evaluate.max_new_tokens", ends.get("length", 0)))
+    return [[stage, what, tables.plain(count)] for stage, what, count in found if count]
 
 
 def _results(scores: Mapping[str, Any], note: str) -> dict[str, Any]:
@@ -130,7 +121,7 @@ def _run(inputs: Inputs) -> dict[str, Any]:
         "settings": {
             name: tables.flat(value if isinstance(value, dict) else {name: value}) for name, value in inputs.params.items()
         },
-        "card": inputs.card,
+        "pools": data.pools(inputs.card, inputs.lengths),
         "selection": inputs.selection,
         "selected": tables.selected(inputs.selection),
         "optimize": inputs.optimize,
@@ -155,7 +146,6 @@ def render(inputs: Inputs) -> str:
     )
     environment.filters |= {
         "plain": tables.plain,
-        "words": tables.words,
         "segments": tables.segments,
         "folds": tables.folds,
         "diversity": tables.diversity,

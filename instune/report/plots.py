@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 WIDTH = 4.4  # inches; about the width of a phone's page, two stand side by side on a desktop
+NARROW = 3.2  # inches; three stand side by side on a desktop
 STYLE = {
     "svg.hashsalt": "instune",
     "svg.fonttype": "none",
@@ -66,8 +67,8 @@ def inline_svg(figure: Figure, name: str, alt: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{html.escape(alt)}" ', 1).strip()
 
 
-def _axes(height: float) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+def _axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    figure = Figure(figsize=(width, height), layout="constrained")
     figure.patch.set_visible(False)
     axes = figure.add_subplot()
     axes.patch.set_visible(False)
@@ -124,3 +125,43 @@ def curve_plot(curves: Mapping[str, Sequence[tuple[int, float]]], *, name: str, 
             for label, points in curves.items()
         )
         return inline_svg(figure, name, f"{title}: {words}.")
+
+
+def length_plot(counts: Mapping[str, Sequence[int]], *, name: str, title: str) -> str:
+    """Two histograms over lengths on one logarithmic axis, the first filled, the second an outline.
+
+    Args:
+        counts: name -> counts of lengths of 0, 1, 2 to 3, 4 to 7 and so on, equally many; at least one count is positive.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes(2.3, NARROW)
+        bins = max(len(values) for values in counts.values())
+        places = range(-1, bins)  # the border at place p is the length 2 ** p; lengths of 0 stand left of 0
+        words = []
+        for (label, values), filled in zip(counts.items(), (True, False), strict=True):
+            shares = [100 * value / sum(values) for value in values]
+            if filled:
+                axes.stairs(shares, places, fill=True, color=MUTED, alpha=0.4, linewidth=0, label=label)
+            else:
+                axes.stairs(shares, places, color=ACCENT, linewidth=1.6, label=label)
+            words.append(f"{label}: {_shares_in_words(shares)}")
+        ticks = range(0, bins, -(-bins // 5))
+        axes.set_xticks([-0.5, *ticks], ["0", *(str(2**tick) for tick in ticks)])
+        axes.set_xlim(-1.05, bins - 0.95)
+        axes.yaxis.set_major_locator(MaxNLocator(3, integer=True))
+        axes.grid(axis="y", color=RULE, linewidth=0.8)
+        axes.set_axisbelow(True)
+        axes.set_ylabel("% of examples", color=MUTED)
+        axes.set_title(title, loc="left", color=INK, fontsize=11)
+        figure.legend(loc="outside lower left", frameon=False, labelcolor=INK, handlelength=1.4)
+        return inline_svg(figure, name, f"{title}, share of examples by length. {'; '.join(words)}.")
+
+
+def _shares_in_words(shares: Sequence[float]) -> str:
+    """The shares that are not 0, as `12 % from 4 to 7`."""
+    said = []
+    for place, share in enumerate(shares):
+        low, high = 2**place // 2, max(2**place - 1, 0)
+        if share > 0:
+            said.append(f"{share:.0f} % {'of' if low == high else 'from'} {low}{'' if low == high else f' to {high}'}")
+    return ", ".join(said)

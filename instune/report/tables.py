@@ -59,11 +59,6 @@ def cosine(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}".replace("-", "−")
 
 
-def words(lengths: Mapping[str, Mapping[str, float]]) -> Rows:
-    """Part, mean and 95th percentile of the data card's lengths."""
-    return [[part, f"{length['mean']:.1f}", f"{length['p95']:.0f}"] for part, length in lengths.items()]
-
-
 def segments(finetune: Mapping[str, Any]) -> Rows:
     """Segment, its training tokens, their share of all tokens, its loss weight."""
     tokens, weights = finetune["tokens"], finetune["loss_weights"]

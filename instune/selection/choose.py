@@ -10,7 +10,7 @@ import numpy as np
 
 from instune.errors import InputError
 from instune.records import Task
-from instune.selection.rank import UNIT, check_finite, rank
+from instune.selection.rank import UNIT, Aggregation, check_finite, rank
 from instune.selection.table import Embeddings
 
 Method = Literal["instruction", "random", "all"]
@@ -30,6 +30,11 @@ def distinct(rows: Embeddings, tasks: Mapping[str, Task], wanted: Sequence[str])
     chosen, owners = [], []
     for owner, task_id in enumerate(wanted):
         texts = tasks[task_id].wordings
+        if texts == ("",):
+            raise InputError(
+                f"task {task_id} has no instruction to compare: its examples are conversations."
+                " Set select.method to all or random, or leave its pool out."
+            )
         for index in sorted({text: index for index, text in reversed(list(enumerate(texts)))}.values()):
             if (task_id, index) not in place:
                 raise InputError(f"task {task_id}: wording {index} has no embedding. Run the stage embed on this pool.")
@@ -41,13 +46,19 @@ def distinct(rows: Embeddings, tasks: Mapping[str, Task], wanted: Sequence[str])
 
 
 def by_instruction(
-    tasks: Mapping[str, Task], targets: Sequence[str], sources: Sequence[str], rows: Embeddings, top_k: int
+    tasks: Mapping[str, Task],
+    targets: Sequence[str],
+    sources: Sequence[str],
+    rows: Embeddings,
+    top_k: int,
+    aggregation: Aggregation,
 ) -> tuple[dict[str, list[Choice]], dict[str, float | None], int]:
     """The `top_k` source tasks whose wordings are closest to each target's, best first.
 
     Returns:
-        target -> choices, the score a cosine; target -> score of the last one taken minus the first one left out, None where none
-        is left out, below 0 where votes overrule cosines; how many wordings of targets and sources were truncated.
+        target -> choices, the score a cosine as `rank` defines it; target -> score of the last one taken minus the first one left
+        out, None where none is left out, below 0 where votes overrule cosines; how many wordings of targets and sources were
+        truncated.
     """
     sources = sorted(sources)
     vectors, owners, truncated = distinct(rows, tasks, sources)
@@ -55,10 +66,11 @@ def by_instruction(
     for target in targets:
         own, _, cut = distinct(rows, tasks, [target])
         truncated += cut
-        ranking = rank(own, vectors, owners, len(sources))
+        ranking = rank(own, vectors, owners, len(sources), aggregation)
         scores = ranking.scores[ranking.order].tolist()
+        votes = ranking.votes.tolist() if aggregation == "vote" else [[]] * len(sources)
         chosen[target] = [
-            {"task_id": sources[task], "score": scores[place] / UNIT, "votes": ranking.votes[task].tolist()}
+            {"task_id": sources[task], "score": scores[place] / UNIT, "votes": votes[task]}
             for place, task in enumerate(ranking.order[:top_k])
         ]
         margins[target] = (scores[top_k - 1] - scores[top_k]) / UNIT if top_k < len(sources) else None
@@ -86,12 +98,14 @@ def choose(
     sources: Sequence[str],
     rows: Embeddings,
     top_k: int,
+    aggregation: Aggregation,
     seed: int,
 ) -> dict[str, Any]:
     """The content of `data/selection.json`.
 
     Returns:
-        `targets`: target -> choices, best first ({"task_id", "score", "votes"}; `random` and `all` have score None, votes []);
+        `targets`: target -> choices, best first ({"task_id", "score", "votes"}; votes [] where none are counted; `random` and
+        `all` have score None);
         `selected`: their union, sorted; `margin`: target -> gap in score at the cut, or None; `truncated`: number of compared
         wordings that the encoder did not read to their end; `method`; `top_k`, None for `all`.
 
@@ -104,7 +118,7 @@ def choose(
         )
     taken = None if method == "all" else top_k
     if method == "instruction":
-        chosen, margins, truncated = by_instruction(tasks, targets, sources, rows, top_k)
+        chosen, margins, truncated = by_instruction(tasks, targets, sources, rows, top_k, aggregation)
     else:
         chosen, margins, truncated = without_ranking(targets, sources, taken, seed)
     return {

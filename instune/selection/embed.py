@@ -45,6 +45,8 @@ def encode(
     Raises:
         InputError: a vector is not finite.
     """
+    if not texts:
+        return np.empty((0, model.get_embedding_dimension()), dtype=np.float32), 0
     setting = f"files {files}, max length {model.max_seq_length}, unit length, no prompt, batch size {batch_size}, "
     setting += f"{model.device.type}, torch {torch.__version__}, sentence-transformers {sentence_transformers.__version__}"
     cache = EmbeddingCache(cache_folder, setting)
@@ -69,12 +71,13 @@ def encode(
 
 
 def wordings(tasks: Iterable[Task]) -> list[tuple[str, int, str]]:
-    """(task id, index, text) of every wording, in pool order.
+    """(task id, index, text) of every wording, in pool order; none of a task without instruction, as those of chat pools are.
 
     Raises:
-        InputError: a blank wording.
+        InputError: a blank wording beside others.
     """
-    rows = [(task.task_id, index, text) for task in tasks for index, text in enumerate(task.wordings)]
+    said = [task for task in tasks if task.wordings != ("",)]
+    rows = [(task.task_id, index, text) for task in said for index, text in enumerate(task.wordings)]
     for task_id, index, text in rows:
         if not text.strip():
             raise InputError(f"task {task_id}: wording {index} is blank. Remove it from the pool, or write it.")

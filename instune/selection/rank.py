@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from instune.errors import InputError
 
+Aggregation = Literal["vote", "max", "mean", "mean_of_max"]
 VOTES = 10  # source wordings that one target wording votes for
 UNIT = 1_000_000
 ROWS = 64  # target wordings compared at once: 100 thousand source wordings then take 26 MB per matrix
@@ -24,8 +26,8 @@ class Ranking:
 
     Attributes:
         order: task positions, (T,).
-        scores: highest cosine of any two wordings, by task position, in millionths, (T,).
-        votes: how often a wording of the task stood at rank 1, 2, ..., by task position, (T, VOTES).
+        scores: by task position, in millionths, (T,): of `vote` the highest cosine of any two wordings.
+        votes: how often a wording of the task stood at rank 1, 2, ..., by task position, (T, VOTES); 0 without `vote`.
     """
 
     order: np.ndarray
@@ -79,30 +81,55 @@ def count_votes(similarities: np.ndarray, owners: np.ndarray, tasks: int) -> np.
     return votes
 
 
-def highest(similarities: np.ndarray, owners: np.ndarray, tasks: int) -> np.ndarray:
-    """The highest value in the columns of each task: (T,)."""
-    best = np.full(tasks, np.iinfo(np.int32).min, dtype=np.int32)
-    np.maximum.at(best, owners, similarities.max(axis=0))
-    return best
+def highest(similarities: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The highest value in the columns of each task: (T,). `starts` holds each task's first column, (T,)."""
+    return np.maximum.reduceat(similarities.max(axis=0), starts)
 
 
-def rank(targets: np.ndarray, sources: np.ndarray, owners: np.ndarray, tasks: int) -> Ranking:
-    """Rank tasks by votes, compared lexicographically from rank 1 on, then by highest cosine, then by position.
+def total(similarities: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The sum over the rows and the columns of each task: int64 (T,)."""
+    return np.add.reduceat(similarities.sum(axis=0, dtype=np.int64), starts)
 
-    The order is the one that INSTA's weights 10^(3 (10 - rank)) encode (arXiv 2404.16418, deleted selection code), without
-    their floats; tasks without a vote follow by cosine, so that more than the voted can be taken.
+
+def total_of_highest(similarities: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """The sum over rows of the highest value in the columns of each task: int64 (T,)."""
+    return np.maximum.reduceat(similarities, starts, axis=1).sum(axis=0, dtype=np.int64)
+
+
+SCORES = {  # aggregation -> score of a block of rows, how the scores of blocks combine
+    "vote": (highest, np.maximum),
+    "max": (highest, np.maximum),
+    "mean": (total, np.add),
+    "mean_of_max": (total_of_highest, np.add),
+}
+
+
+def rank(targets: np.ndarray, sources: np.ndarray, owners: np.ndarray, tasks: int, aggregation: Aggregation = "vote") -> Ranking:
+    """Rank tasks by the similarity of their wordings to the target's; ties by position.
+
+    `vote` compares votes lexicographically from rank 1 on, then the highest cosine: the order that INSTA's weights
+    10^(3 (10 - rank)) encode (arXiv 2404.16418, deleted selection code), without their floats; tasks without a vote follow by
+    cosine, so that more than the voted can be taken. `max` is the highest cosine of any two wordings, `mean` the mean over all
+    pairs (INSTA's older code), `mean_of_max` the mean over target wordings of the highest with the task.
 
     Args:
         targets: unit vectors of the target's wordings, (m, d).
         sources: unit vectors of the source wordings, (n, d).
         owners: task position of each source wording, (n,), ascending.
         tasks: number of source tasks, T; each owns a wording.
+        aggregation: how the similarities of wordings become an order of tasks.
     """
-    votes = np.zeros((tasks, VOTES), dtype=np.int64)
-    scores = np.full(tasks, np.iinfo(np.int32).min, dtype=np.int32)
+    score, combine = SCORES[aggregation]
+    starts = np.searchsorted(owners, np.arange(tasks))
+    votes, scores = np.zeros((tasks, VOTES), dtype=np.int64), []
     for start in range(0, len(targets), ROWS):
         similarities = similarity(targets[start : start + ROWS], sources)
-        votes += count_votes(similarities, owners, tasks)
-        np.maximum(scores, highest(similarities, owners, tasks), out=scores)
-    keys = [-scores, *(-votes[:, place] for place in reversed(range(VOTES)))]  # lexsort: the last key decides first
-    return Ranking(np.lexsort(keys), scores, votes)
+        scores.append(score(similarities, starts))
+        if aggregation == "vote":
+            votes += count_votes(similarities, owners, tasks)
+    combined = combine.reduce(scores)
+    if aggregation in ("mean", "mean_of_max"):
+        sizes = np.diff(starts, append=len(owners)) if aggregation == "mean" else 1
+        combined = np.rint(combined / (len(targets) * sizes)).astype(np.int64)
+    keys = [-combined, *(-votes[:, place] for place in reversed(range(VOTES)))]  # lexsort: the last key decides first
+    return Ranking(np.lexsort(keys), combined, votes)

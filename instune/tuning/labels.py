@@ -1,21 +1,19 @@
-"""Spans to token ids, owners, labels and loss weights.
-
-A row's text is tokenized once; a token belongs to the span that owns its last character, so one that straddles two spans belongs
-to the later. -100 is defined here and nowhere else.
-"""
+"""Examples to rows of token ids, cut to fit, with labels and loss weights. -100 is defined here and nowhere else."""
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import accumulate
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from transformers import PreTrainedTokenizerBase
 
+from instune.conversations import Unshowable, has_several_pairs, is_conversation, with_input, without_pair
 from instune.errors import InputError
-from instune.prompts import SEGMENTS, Span, Template, render
+from instune.prompts import SEGMENTS, render
 from instune.records import Example, Exemplar, Task
+from instune.templates import Template
+from instune.tuning.encoding import Encoded, cut_text, encode_parts, is_merged
 
 IGNORE_INDEX = -100
 _SOFT = "\ue000"  # keeps the place of a soft instruction while a row is rendered; never tokenized
@@ -35,9 +33,10 @@ class Row:
         segments: (T,) index into `SEGMENTS` of each token's owner.
         soft: first position and length of the soft instruction, length 0 where there is none.
         task_id: the example's task.
-        truncated: names of the segments that were cut to fit.
+        truncated: names of the segments that were cut to fit; `turns` where user messages and their answers were left out.
         source: how many of the ids a seq2seq model's encoder reads, the rest being its target; 0 for a causal model.
-        merged: the tokenizer merges across the border of prompt and output, so the generation prompt's ids are no prefix.
+        merged: the tokenizer merges across the border in front of an output, so the generation prompt's ids are no prefix.
+        text: what was tokenized; a private-use character keeps a soft instruction's place.
     """
 
     input_ids: list[int]
@@ -48,6 +47,7 @@ class Row:
     example_id: str = field(default="")
     source: int = 0
     merged: bool = False
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,9 @@ class Dropped:
     """Why an example became no row."""
 
     reason: str
+
+
+TOO_LONG = Dropped("row longer than max_tokens with an empty input")
 
 
 def loss_weights(loss_mask: str | Mapping[str, float]) -> dict[str, float]:
@@ -74,55 +77,58 @@ def loss_weights(loss_mask: str | Mapping[str, float]) -> dict[str, float]:
     return {segment: float(loss_mask[segment]) for segment in SEGMENTS}
 
 
-def encode(spans: Sequence[Span], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Token ids (T,) and owning segments (T,) of the joined text, tokenized once and without special tokens of its own.
+def _encode(
+    task: Task,
+    example: Example,
+    *,
+    tokenizer: PreTrainedTokenizerBase,
+    prompt: Template,
+    wording: str = "",
+    exemplars: Sequence[Exemplar] = (),
+    output: str | None,
+    soft_tokens: int,
+) -> Encoded:
+    spans = render(task, example, prompt=prompt, wording=wording, exemplars=exemplars, output=output)
+    answer = len(example.messages) - 1 if is_conversation(example) else 1
+    return encode_parts(spans, tokenizer, prompt, answer, soft_tokens)
 
-    Raises:
-        InputError: the tokenizer gives no character offsets (a slow tokenizer).
+
+def _fit_turns(
+    encode: Callable[..., Encoded], example: Example, output: str | None, max_tokens: int
+) -> tuple[Example, str | None]:
+    """The conversation that fits, or one pair that may not, and its output.
+
+    Rows to learn lose their last pairs, so that every learned answer sees its whole history; prompts lose the oldest, so that
+    what is asked stays.
     """
-    if not tokenizer.is_fast:
-        raise InputError(f"{type(tokenizer).__name__} gives no character offsets. Use a model with a fast tokenizer.")
-    ends = list(accumulate(len(span.text) for span in spans))
-    encoding = tokenizer("".join(span.text for span in spans), add_special_tokens=False, return_offsets_mapping=True)
-    owners = []
-    for start, end in encoding["offset_mapping"]:
-        segment = "template" if end <= start else spans[bisect_right(ends, end - 1)].segment
-        owners.append(SEGMENTS.index(segment))
-    return list(encoding["input_ids"]), owners
+    while has_several_pairs(example) and len(encode(example, output=output).ids) > max_tokens:
+        example = without_pair(example, oldest=output is None)
+        output = None if output is None else example.references[0]
+    return example, output
 
 
-def cut_text(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> str:
-    """The longest prefix of the text that ends at a token border and has at most `max_tokens` tokens."""
-    offsets = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-    if len(offsets) <= max_tokens:
-        return text
-    while max_tokens > 0 and offsets[max_tokens][0] < offsets[max_tokens - 1][1]:  # one character, several byte-level tokens
-        max_tokens -= 1
-    return text[: offsets[max_tokens - 1][1]] if max_tokens > 0 else ""
-
-
-def _tokenize(
-    spans: Sequence[Span], tokenizer: PreTrainedTokenizerBase, prompt: Template, soft_tokens: int
-) -> tuple[list[int], list[int], tuple[int, int], int]:
-    """Ids, owners, the soft instruction's place and the source's length.
-
-    Text is cut into parts, each tokenized once, only where no token can span: around a soft instruction, which stands in the
-    place of the instruction's span, and between source and target of a seq2seq model.
-    """
-    ids, owners, soft = [], [], (0, 0)
-    if soft_tokens:
-        place = next(number for number, span in enumerate(spans) if span.segment == "instruction")
-        ids, owners = encode(spans[:place], tokenizer)
-        soft, spans = (len(ids), soft_tokens), spans[place + 1 :]
-        ids, owners = ids + [0] * soft_tokens, owners + [SEGMENTS.index("instruction")] * soft_tokens
-    causal = prompt.source_end is None
-    parts = [spans] if causal else [[span for span in spans if span.turn == turn] for turn in (0, 1)]
-    source = 0
-    for part in parts:
-        part_ids, part_owners = encode(part, tokenizer)
-        ids, owners = ids + part_ids, owners + part_owners
-        source = source or (0 if causal else len(ids))
-    return ids, owners, soft, source
+def _fit_input(
+    encode: Callable[..., Encoded],
+    example: Example,
+    exemplars: Sequence[Exemplar],
+    tokenizer: PreTrainedTokenizerBase,
+    max_tokens: int,
+) -> tuple[Encoded, str, int] | None:
+    """The draft that fits, its input and how many exemplars it kept; None where even an empty input is too long."""
+    text, kept = example.input, list(exemplars)
+    while True:
+        encoded = encode(with_input(example, text), exemplars=kept)
+        overflow = len(encoded.ids) - max_tokens
+        if overflow <= 0:
+            return encoded, text, len(kept)
+        if kept:
+            kept.pop()
+        elif text:
+            length = len(tokenizer(text, add_special_tokens=False)["input_ids"])
+            shorter = cut_text(text, tokenizer, max(0, length - overflow))
+            text = shorter if len(shorter) < len(text) else text[:-1]  # each round removes something
+        else:
+            return None
 
 
 def build_row(
@@ -141,44 +147,49 @@ def build_row(
 ) -> Row | Dropped:
     """Render, cut and tokenize one example.
 
-    Instruction and input are cut to their own limits first; then exemplars are removed from the last, then the input is cut,
-    until the row has at most `max_tokens`. With `soft_tokens` the wording is replaced by that many places for embeddings.
+    A conversation of several turns loses whole user messages with their answers until the row has at most `max_tokens`: the last
+    ones, or the oldest of a generation prompt. With one turn, instruction and input are cut to their own limits first; then
+    exemplars are removed from the last, then the input is cut. With `soft_tokens` the wording is replaced by that many places for
+    embeddings.
 
     Args:
         output: the text to learn, or None for a generation prompt (`max_tokens` is then the room for the prompt).
 
     Returns:
-        the row, or `Dropped` when it does not fit even with an empty input, or is a conversation that one turn cannot show.
+        the row, or `Dropped` when it does not fit even with an empty input, or is a conversation that the template cannot show.
     """
-    if example.messages is not None and [message.role for message in example.messages] != ["user", "assistant"]:
-        return Dropped("conversation of several turns or with a system prompt")
-    cut = []
+    if is_conversation(example):
+        if soft_tokens:
+            return Dropped("conversation of several turns or with a system prompt")
+        wording, exemplars = "", ()
+    encode = partial(_encode, task, tokenizer=tokenizer, prompt=prompt, soft_tokens=soft_tokens)
     short_wording = _SOFT if soft_tokens else cut_text(wording, tokenizer, max_instruction_tokens)
-    if not soft_tokens and short_wording != wording:
-        cut.append("instruction")
-    short_input = cut_text(example.input, tokenizer, max_input_tokens)
-    kept = list(exemplars)
-    while True:
-        shown = replace(example, input=short_input)
-        spans = render(task, shown, prompt=prompt, wording=short_wording, exemplars=kept, output=output)
-        ids, owners, soft, source = _tokenize(spans, tokenizer, prompt, soft_tokens)
-        overflow = len(ids) - max_tokens
-        if overflow <= 0:
-            break
-        if kept:
-            kept.pop()
-        elif short_input:
-            length = len(tokenizer(short_input, add_special_tokens=False)["input_ids"])
-            shorter = cut_text(short_input, tokenizer, max(0, length - overflow))
-            short_input = shorter if len(shorter) < len(short_input) else short_input[:-1]  # each round removes something
-        else:
-            return Dropped("row longer than max_tokens with an empty input")
-    if len(kept) < len(exemplars):
-        cut.append("examples")
-    if short_input != example.input:
-        cut.append("input")
-    before, _, _, _ = _tokenize([span for span in spans if span.turn == 0], tokenizer, prompt, soft_tokens)
-    return Row(ids, owners, task.task_id, soft, tuple(cut), example.example_id, source, ids[: len(before)] != before)
+    try:
+        kept, output = _fit_turns(encode, example, output, max_tokens)
+        short = kept if has_several_pairs(kept) else with_input(kept, cut_text(kept.input, tokenizer, max_input_tokens))
+        fitted = _fit_input(partial(encode, wording=short_wording, output=output), short, exemplars, tokenizer, max_tokens)
+    except Unshowable as error:
+        return Dropped(str(error))
+    if fitted is None:
+        return TOO_LONG
+    encoded, text, shown = fitted
+    cuts = {
+        "instruction": not soft_tokens and short_wording != wording,
+        "turns": kept is not example,
+        "examples": shown < len(exemplars),
+        "input": text != kept.input,
+    }
+    return Row(
+        encoded.ids,
+        encoded.owners,
+        task.task_id,
+        encoded.soft,
+        tuple(name for name, was_cut in cuts.items() if was_cut),
+        example.example_id,
+        encoded.source,
+        is_merged(encoded, tokenizer, prompt, soft_tokens),
+        "".join(span.text for span in encoded.spans),
+    )
 
 
 def labels_and_weights(row: Row, weights: Mapping[str, float]) -> tuple[list[int], list[float]]:

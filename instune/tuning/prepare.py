@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import takewhile
 
 from transformers import PreTrainedTokenizerBase
 
@@ -45,7 +48,7 @@ def check_request(weights: Mapping[str, float], prompt: Prompt, tokenizer: PreTr
     """Refuse what this model cannot be trained on.
 
     Raises:
-        InputError: loss on the prompt of a seq2seq model; rows longer than the model reads.
+        InputError: loss on the prompt of a seq2seq model; rows longer than a causal model reads.
     """
     beyond = [segment for segment in SEGMENTS if segment != "output" and weights[segment] > 0]
     if seq2seq and beyond:
@@ -53,7 +56,8 @@ def check_request(weights: Mapping[str, float], prompt: Prompt, tokenizer: PreTr
             f"finetune.loss_mask: weights on {', '.join(beyond)} need a causal model. An encoder-decoder model reads the "
             "prompt with its encoder and predicts none of it. Set finetune.loss_mask: it, or choose a causal base model."
         )
-    if prompt.max_tokens > tokenizer.model_max_length:
+    # T5's tokenizers say 512, and its positions are relative; what else a seq2seq model reads its configuration says.
+    if not seq2seq and prompt.max_tokens > tokenizer.model_max_length:
         raise InputError(
             f"prompt.max_tokens: {prompt.max_tokens} is not allowed. The model reads at most {tokenizer.model_max_length} tokens."
         )
@@ -69,7 +73,7 @@ def prepare(
     weights: Mapping[str, float],
     normalize_by: Normalization,
     soft_tokens: Mapping[str, int],
-    max_tokens: int,
+    max_tokens: int | None,
     validation_share: float,
     validation_rows: int,
     seq2seq: bool,
@@ -82,39 +86,46 @@ def prepare(
     Args:
         selected: tasks to train on; no example of any other is used.
         soft_tokens: task id -> length of its soft instruction.
-        max_tokens: budget over all tokens of the training rows.
+        max_tokens: budget over all tokens of the training rows; None: every example of the training tasks once.
 
     Raises:
         InputError: a selected task that the pool does not have, or no row at all.
     """
-    unknown = [task_id for task_id in selected if task_id not in tasks]
-    if unknown:
-        raise InputError(f"selection: task {unknown[0]!r} is not in the pool. Run select_tasks again.")
     check_request(weights, prompt, tokenizer, seq2seq=seq2seq)
-    template = load_template(prompt.template, tokenizer, seq2seq=seq2seq)
-    training_tasks, validation_tasks = split_validation(selected, share=validation_share, seed=seed)
+    training_tasks, validation_tasks = split_validation(_known(selected, tasks), share=validation_share, seed=seed)
     groups = group_by_task(selected, examples)
-    builder = RowBuilder(
-        tasks, tokenizer, template, prompt, weights=weights, normalize_by=normalize_by, soft_tokens=soft_tokens, seed=seed
-    )
+    template = load_template(prompt.template, tokenizer, seq2seq=seq2seq)
+    builder = partial(RowBuilder, tasks, tokenizer, template, prompt, seed=seed)
     stream = round_robin({task_id: groups[task_id] for task_id in training_tasks}, seed=seed)
-    rows, counts, passes = builder.fill(stream, max_tokens=max_tokens)
+    if max_tokens is None:
+        stream, max_tokens = takewhile(lambda item: item[0] == 0, stream), sys.maxsize
+    trained = builder(weights=weights, normalize_by=normalize_by, soft_tokens=soft_tokens)
+    rows, counts, passes = trained.fill(stream, max_tokens=max_tokens)
     if not rows:
-        reasons = ", ".join(f"{count} x {reason}" for reason, count in sorted(counts.dropped.items()))
-        raise InputError(
-            f"finetune: no training row from {len(training_tasks)} task(s): {reasons or 'none fits the budget'}.\n"
-            "  Raise finetune.max_tokens or prompt.max_tokens, or select other tasks."
-        )
-    checker = RowBuilder(
-        tasks, tokenizer, template, prompt, weights=loss_weights("it"), normalize_by="weights", soft_tokens={}, seed=seed
-    )
-    held_out = {task_id: groups[task_id] for task_id in validation_tasks}
-    validation = checker.first(round_robin(held_out, seed=seed), count=validation_rows)
+        raise _no_rows(len(training_tasks), counts)
+    measured = builder(weights=loss_weights("it"), normalize_by="weights", soft_tokens={})
+    held_out = round_robin({task_id: groups[task_id] for task_id in validation_tasks}, seed=seed)
+    validation = measured.first(held_out, count=validation_rows)
     return Prepared(rows, validation, counts, passes, training_tasks, validation_tasks)
 
 
+def _known(selected: Sequence[str], tasks: Mapping[str, Task]) -> Sequence[str]:
+    for task_id in selected:
+        if task_id not in tasks:
+            raise InputError(f"selection: task {task_id!r} is not in the pool. Run select_tasks again.")
+    return selected
+
+
+def _no_rows(tasks: int, counts: Counts) -> InputError:
+    reasons = ", ".join(f"{count} x {reason}" for reason, count in sorted(counts.dropped.items()))
+    return InputError(
+        f"finetune: no training row from {tasks} task(s): {reasons or 'none fits the budget'}.\n"
+        "  Raise finetune.max_tokens or prompt.max_tokens, or select other tasks."
+    )
+
+
 def summary(data: Prepared, *, weights: Mapping[str, float], kind: str) -> dict:
-    """What was trained on, in counts."""
+    """What an epoch trains on, in counts."""
     counts, segments = data.counts, data.counts.segments
     prompt = sum(segments[name] for name in ("system", "instruction", "examples", "input"))
     return {

@@ -9,8 +9,9 @@ from itertools import islice, takewhile
 
 from transformers import PreTrainedTokenizerBase
 
-from instune.prompts import SEGMENTS, Prompt, Template, choose_wording
+from instune.prompts import SEGMENTS, Prompt, choose_wording
 from instune.records import Example, Task
+from instune.templates import Template
 from instune.tuning.labels import Dropped, build_row, labels_and_weights
 from instune.tuning.loss import Normalization, row_scale, row_share
 
@@ -41,7 +42,7 @@ class TrainingRow:
 
 @dataclass
 class Counts:
-    """What became of the examples: rows, tokens of each segment, tokens with loss, and why rows were dropped or cut."""
+    """What became of the examples: rows, tokens of each segment, tokens with loss, why rows were dropped, what was cut."""
 
     rows: int = 0
     weighted: int = 0
@@ -104,7 +105,7 @@ class RowBuilder:
         counts.segments.update(SEGMENTS[owner] for owner in row.segments)
         counts.weighted += sum(weight > 0 for weight in weights)
         scale = row_scale(weights, self.normalize_by)
-        share = row_share(weights, row.segments.count(OUTPUT), self.normalize_by)
+        share = row_share(weights, row.segments[row.source :].count(OUTPUT), self.normalize_by)
         return TrainingRow(
             row.input_ids, labels, [scale * weight for weight in weights], share, row.task_id, row.soft, row.source
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from instune.tuning import checkpoint
 from instune.tuning.batches import micro_batches
 from instune.tuning.labels import IGNORE_INDEX
 from instune.tuning.loss import head_at, nll_of_labels
+from instune.tuning.optimizers import Adafactor, AdamW, Schedule, learning_rate_at, new_optimizer
 from instune.tuning.rows import TrainingRow
 
 Collate = Callable[[Sequence[TrainingRow]], dict[str, torch.Tensor]]
@@ -32,10 +35,13 @@ Entry = dict[str, float]
 class Settings:
     """How the optimizer runs; units stand in the stage's section of the same names."""
 
+    optimizer: AdamW | Adafactor
     learning_rate: float
+    schedule: Schedule
     warmup_share: float
     weight_decay: float
     max_grad_norm: float
+    epochs: int
     batch_size: int
     micro_batch_tokens: int
     validate_every: int
@@ -68,22 +74,17 @@ class WeightedLoss(nn.Module):
         return (batch["loss_weights"][keep] * nll_of_labels(logits, batch["labels"][keep])).sum()
 
 
-def learning_rate_at(step: int, steps: int, settings: Settings) -> float:
-    """Linear warm-up to the peak, then linear decay that would reach 0 one step after the last; steps count from 0."""
-    warmup = math.ceil(settings.warmup_share * steps)
-    if step < warmup:
-        return settings.learning_rate * (step + 1) / warmup
-    return settings.learning_rate * (steps - step) / (steps - warmup)
+def step_rows(rows: Sequence[TrainingRow], *, batch_size: int, epochs: int, seed: int) -> Iterator[list[TrainingRow]]:
+    """The rows of every optimizer step: in the order given in the first epoch, in a seeded one of its own in each later one.
 
-
-def new_optimizer(model: nn.Module, settings: Settings) -> torch.optim.AdamW:
-    """AdamW over what requires a gradient; weight decay on matrices only."""
-    parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [parameter for parameter in parameters if parameter.ndim >= 2], "weight_decay": settings.weight_decay},
-        {"params": [parameter for parameter in parameters if parameter.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW([group for group in groups if group["params"]], lr=settings.learning_rate, fused=True)
+    A step never spans two epochs, so an epoch's last step may be short.
+    """
+    for epoch in range(epochs):
+        order = list(rows)
+        if epoch:
+            random.Random(stable_integer(seed, "epoch", epoch)).shuffle(order)
+        for start in range(0, len(order), batch_size):
+            yield order[start : start + batch_size]
 
 
 def mean_nll(loss: WeightedLoss, rows: Sequence[TrainingRow], collate: Collate, *, settings: Settings) -> float:
@@ -99,7 +100,7 @@ def mean_nll(loss: WeightedLoss, rows: Sequence[TrainingRow], collate: Collate, 
 
 
 class Trainer:
-    """Trains a model on rows in their order, `batch_size` rows a step."""
+    """Trains a model on rows for some epochs, `batch_size` rows a step."""
 
     def __init__(
         self,
@@ -123,8 +124,11 @@ class Trainer:
         self.model, self.rows, self.collate, self.settings = model, rows, collate, settings
         self.validation, self.folder, self.log = validation, folder, log
         self.accelerator, self.loss = accelerator, WeightedLoss(model)
-        self.prepared, self.optimizer = self.accelerator.prepare(self.loss, new_optimizer(model, settings))
-        self.steps = math.ceil(len(rows) / settings.batch_size)
+        optimizer = new_optimizer(
+            model, settings.optimizer, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+        )
+        self.prepared, self.optimizer = self.accelerator.prepare(self.loss, optimizer)
+        self.steps = settings.epochs * math.ceil(len(rows) / settings.batch_size)
         self.history: list[Entry] = []
 
     def run(self) -> list[Entry]:
@@ -133,20 +137,21 @@ class Trainer:
         Raises:
             InputError: loss or gradient is not finite; the state before that step is kept as checkpoint.
         """
-        start = self._resume()
+        start, settings = self._resume(), self.settings
         self.model.train()
-        done = sum(len(row.input_ids) for row in self.rows[: start * self.settings.batch_size])
-        total, quiet = sum(len(row.input_ids) for row in self.rows), not self.accelerator.is_main_process
+        batches = step_rows(self.rows, batch_size=settings.batch_size, epochs=settings.epochs, seed=settings.seed)
+        done = sum(len(row.input_ids) for rows in islice(batches, start) for row in rows)
+        total = settings.epochs * sum(len(row.input_ids) for row in self.rows)
+        quiet = not self.accelerator.is_main_process
         with tqdm(total=total, initial=done, desc="fine-tuning", unit="tok", disable=quiet) as bar:
-            for step in range(start, self.steps):
-                rows = self.rows[step * self.settings.batch_size : (step + 1) * self.settings.batch_size]
+            for step, rows in enumerate(batches, start):
                 entry = self._step(step, rows)
-                if (step + 1) % self.settings.validate_every == 0 or step + 1 == self.steps:
+                if (step + 1) % settings.validate_every == 0 or step + 1 == self.steps:
                     entry |= self._validate()
                 self._record(entry)
                 bar.update(sum(len(row.input_ids) for row in rows))
                 bar.set_postfix(loss=f"{entry['train/loss']:.3f}")
-                if (step + 1) % self.settings.checkpoint_every == 0 and step + 1 < self.steps:
+                if (step + 1) % settings.checkpoint_every == 0 and step + 1 < self.steps:
                     self._save(step + 1)
         self.model.eval()
         return self.history
@@ -178,7 +183,9 @@ class Trainer:
                 f"  Lower finetune.learning_rate, or set finetune.precision: float32.\n"
                 f"  The state before this step is kept in {self.folder}."
             )
-        rate = learning_rate_at(step, self.steps, settings)
+        rate = learning_rate_at(
+            step, self.steps, peak=settings.learning_rate, warmup_share=settings.warmup_share, schedule=settings.schedule
+        )
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         self.optimizer.step()

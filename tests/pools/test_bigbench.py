@@ -55,6 +55,9 @@ def test_the_target_is_given_or_the_first_of_the_best(row, references):
         {"target_scores": {"x": 1, "y": 1}},
         {"target_scores": {"x": 0}},
         {"target_scores": {"x": "1"}},
+        {"target_scores": {"x": float("nan"), "y": 1}},
+        {"target_scores": {"x": float("inf"), "y": 1}},
+        {"target_scores": {"x": 10**400, "y": 1}},
         {"target": []},
         {"target": 3},
     ],
@@ -82,13 +85,18 @@ def test_the_prefix_is_the_instruction_and_the_description_another_wording(tmp_p
     write(tmp_path, "plain")
     write(tmp_path, "parent/child", task_prefix="Add: ", preferred_score="rougeLsum")
     write(tmp_path, "parent", examples=None)
+    (tmp_path / "bigbench/benchmark_tasks/played").mkdir()
+    (tmp_path / "bigbench/benchmark_tasks/played/task.py").write_text("")
     pairs, problems = read(tmp_path)
     child, plain = (task for task, _ in pairs)
     assert (child.task_id, child.wordings, child.metric, child.category) == (
         "bb:parent:child", ("Add: ", "Adds numbers."), "rouge_l", "parent",
     )  # fmt: skip
     assert (plain.wordings, plain.metric, plain.split) == (("Adds numbers.",), "exact_match", "test")
-    assert problems.counts == {"parent of subtasks, without examples of its own": 1}
+    assert problems.counts == {
+        "parent of subtasks, without examples of its own": 1,
+        "programmatic task, without task.json": 1,
+    }
 
 
 def test_the_packed_source_gives_what_the_folder_gives(tmp_path):

@@ -4,27 +4,38 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from instune.pools.data_card import DataCard, message_words
+from instune.pools.data_card import DataCard
 from instune.pools.problems import BadRecord, Problems
 from instune.records import Example, Message, Task
 
 TASK = Task("t", "p", "c", "two words", ("two words", "three words here"))
+CHAT = (
+    Message("system", "s"),
+    Message("user", "a b"),
+    Message("assistant", "c"),
+    Message("user", ""),
+    Message("assistant", "d e"),
+)
+
+
+def counted(example, task=TASK):
+    card = DataCard()
+    card.add(task, [example])
+    return card
 
 
 def test_words_are_counted_per_message_with_one_for_the_role():
-    single = Example("t", "1", "a b  c\n", ("x", "longer y z"))
-    assert message_words(TASK, single) == (2 + 3 + 1, 1 + 1)
-    other_wording = Example("t", "2", "", ("x y",), wording_index=1)
-    assert message_words(TASK, other_wording) == (3 + 1, 2 + 1)
-    messages = (
-        Message("system", "s"),
-        Message("user", "a b"),
-        Message("assistant", "c"),
-        Message("user", ""),
-        Message("assistant", "d e"),
-    )
-    chat = Example("t", "3", "", ("d e",), messages=messages)
-    assert message_words(TASK, chat) == (2 + 3 + 1, 2 + 3)
+    assert counted(Example("t", "1", "a b  c\n", ("x", "longer y z"))).sides == [2 + 3 + 1, 1 + 1]
+    assert counted(Example("t", "2", "", ("x y",), wording_index=1)).sides == [3 + 1, 2 + 1]
+    card = counted(Example("t", "3", "", ("d e",), messages=CHAT))
+    assert card.sides == [2 + 3 + 1, 2 + 3]
+    assert {part: list(words) for part, words in card.words.items() if words} == {"system_and_user": [3], "assistant": [3]}
+
+
+def test_a_pool_of_conversations_has_two_parts():
+    summary = counted(Example("t", "3", "", ("d e",), messages=CHAT)).summary(Problems(Path("raw/p"), strict=True), {})
+    assert summary["words"] == {"system_and_user": {"mean": 3.0, "p95": 3.0}, "assistant": {"mean": 3.0, "p95": 3.0}}
+    assert summary["examples"] == 1
 
 
 def test_the_ratio_is_one_of_means_and_not_a_mean_of_ratios():

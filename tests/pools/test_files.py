@@ -1,14 +1,17 @@
-"""Files of a raw pool that cannot be opened."""
+"""Files of a raw pool that cannot be opened, or that are too large, or whose names are no names."""
 
 from __future__ import annotations
 
+import gzip
+import tarfile
 import zipfile
 
 import pytest
 
 from instune.errors import InputError
-from instune.pools.files import walk
-from instune.pools.problems import Problems
+from instune.pools import files
+from instune.pools.files import content, lines, natural_key, walk
+from instune.pools.problems import BadRecord, Problems
 
 
 def read(folder, *, strict=False):
@@ -45,3 +48,53 @@ def test_a_broken_member_of_a_zip_is_a_bad_record_and_the_walk_goes_on(tmp_path)
     found, problems = read(tmp_path)
     assert found == [("a.json", b"a"), ("c.json", b"c")]
     assert problems.first == {"not readable": "b.json"}
+
+
+def test_a_line_beyond_the_limit_ends_its_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LIMIT", 2**20)
+    (tmp_path / "a.json").write_bytes(b"first\n" + b"x" * 2**20 + b"y\nlast\n")
+    (tmp_path / "b.json").write_bytes(b"x" * (2**20 - 1) + b"\nlast")
+    problems = Problems(tmp_path, strict=False)
+    found = [place for name, file in walk(tmp_path, r"[^/]+\.json", problems) for place, _ in lines(file, name, problems)]
+    assert found == ["a.json: line 1", "b.json: line 1", "b.json: line 2"]
+    assert problems.first == {"line of more than 1 MiB": "a.json: line 2"}
+
+
+def test_a_small_file_that_unpacks_beyond_the_limit_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LIMIT", 2**22)
+    for size in (2**22, 2**22 + 1):
+        (tmp_path / "a.json.gz").write_bytes(gzip.compress(b"x" * size))
+        for _, file in walk(tmp_path, r"[^/]+\.json\.gz", Problems(tmp_path, strict=True)):
+            if size == 2**22:
+                assert len(content(file)) == size
+            else:
+                with pytest.raises(BadRecord, match="more than 4 MiB in one piece"):
+                    content(file)
+
+
+def test_a_link_in_an_archive_is_a_bad_record(tmp_path):
+    with tarfile.open(tmp_path / "pool.tar", "w") as archive:
+        for name, kind in (("a.json", tarfile.SYMTYPE), ("b.json", tarfile.LNKTYPE), ("note.txt", tarfile.SYMTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, "/etc/hostname"
+            archive.addfile(info)
+    found, problems = read(tmp_path)
+    assert (found, problems.counts) == ([], {"not readable": 2})
+    with pytest.raises(InputError, match="links in archives are not followed"):
+        read(tmp_path, strict=True)
+
+
+@pytest.mark.parametrize("name", ["a\nb.json", "\udce9.json"])
+def test_a_file_name_that_cannot_be_shown_is_a_bad_record(tmp_path, name):
+    with tarfile.open(tmp_path / "pool.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        archive.addfile(tarfile.TarInfo(name))
+        archive.addfile(tarfile.TarInfo("\u4f60.json"))
+    found, problems = read(tmp_path)
+    assert [place for place, _ in found] == ["\u4f60.json"]
+    assert problems.counts == {"file name: not printable": 1}
+
+
+def test_numbers_in_names_are_compared_as_numbers_of_any_length():
+    names = ["task2", "task10", "task9_b", "task9", "task" + "9" * 5_000, "task1" + "0" * 5_000, "\u0667", "task010"]
+    in_order = ["task2", "task9", "task9_b", "task10", "task010", "task" + "9" * 5_000, "task1" + "0" * 5_000, "\u0667"]
+    assert sorted(names, key=natural_key) == in_order

@@ -53,6 +53,7 @@ def test_rows_of_ones_own_tasks_are_read(tmp_path, monkeypatch):
         (ConnectionError("x"), False, "ConnectionError; try again"),
         (datasets.exceptions.DatasetNotFoundError("x"), False, "no such dataset or revision"),
         (ValueError("Unknown split 'x'"), False, "Unknown split 'x'"),
+        (RuntimeError("Dataset scripts are no longer supported"), False, "scripts are no longer supported"),
     ],
 )
 def test_each_failure_has_one_message(tmp_path, monkeypatch, error, offline, message):

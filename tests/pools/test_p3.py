@@ -95,7 +95,7 @@ def test_a_draw_depends_on_the_row_alone():
     made = template("q ||| {{ ['a', 'b'] | choice }}")
     drawn = [promptsource.apply(made, {"x": str(number)})[1] for number in range(40)]
     assert set(drawn) == {"a", "b"}
-    assert drawn == [promptsource.apply(made, {"x": str(number)})[1] for number in range(40)]
+    assert "".join(drawn[:20]) == "bababababaababababab"  # in every process
 
 
 @pytest.mark.parametrize(
@@ -145,6 +145,11 @@ def test_one_template_per_row_is_drawn_by_its_place(tmp_path):
         "dataset: x\ntemplates: {a: {name: b}}",
         "templates: {a: {name: b, jinja: c, metadata: [1]}}",
         "!!python/x y",
+        "dataset: 2001-99-99\ntemplates: {}",
+        "dataset: " + "9" * 5000,
+        "dataset: x\ntemplates: {a: {name: 0x" + "f" * 5000 + ", jinja: c}}",
+        "dataset: x\ntemplates: {a: !Template 3}",
+        "[" * 5000,
     ],
 )
 def test_broken_templates_stop_or_are_counted(tmp_path, yaml):

@@ -246,6 +246,23 @@ def test_an_archive_member_that_leads_out_is_refused(tmp_path, clone, record):
     assert problems.counts["archive member's name leads out of the archive"] > 0
 
 
+def test_a_damaged_split_list_stops_or_is_counted(tmp_path, clone, record):
+    folder = clone(tmp_path / "plain", {"task001_a": record(1)}, train=["task001_a"])
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    with zipfile.ZipFile(packed / "clone.zip", "w") as archive:
+        for path in sorted(folder.rglob("*.*")):
+            archive.write(path, path.relative_to(folder))
+    whole = (packed / "clone.zip").read_bytes()
+    assert whole.count(b"task001_a\n") == 1
+    (packed / "clone.zip").write_bytes(whole.replace(b"task001_a\n", b"task002_a\n"))
+    with pytest.raises(InputError, match=r"splits/default/train_tasks\.txt"):
+        read_all(packed)
+    pairs, problems = read_all(packed, strict=False)
+    assert pairs == []
+    assert problems.counts == {"not readable to its end": 1, "task in no list of the split": 1}
+
+
 def test_a_folder_without_split_or_with_a_task_in_two_lists_is_refused(tmp_path, clone, record):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"splits/default/test_tasks\.txt: not found"):

@@ -6,8 +6,11 @@ from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from instune import config
 from instune.evaluation.predictions import Prediction, write_predictions
-from instune.results import write_json, write_text
+from instune.report.inputs import Inputs, read_curves, read_samples
+from instune.results import read_json, write_json, write_text
+from stages.report import SECTIONS
 
 TASKS = {"task01_colour": "Extraction", "task02_price": "Extraction", "task03_topic": "Topic Classification"}
 METRICS = {"exact_match": 0.05, "rouge_l": 0.2, "nll": 2.9}
@@ -130,6 +133,22 @@ CARD = {
         "first_skipped": {"output: not a list": "tasks/task007.json, Instances[4]"},
         "overlap": [],
         "dropped_for_overlap": 0,
+        "settings": {"instances_per_task": 60, "reader": "super_natural_instructions"},
+    }
+}
+LENGTHS = {
+    "playground": {
+        "examples": 2000,
+        "of": 4320,
+        "parts": {
+            part: {
+                "words": {"mean": 30.5, "p5": 2.0, "p25": 9.5, "p50": 27.0, "p75": 40.0, "p95": 60.0, "max": 70}
+                | {"histogram": [100, 0, 100, 200, 300, 500, 600, 200]},
+                "tokens": {"mean": 40.25, "p5": 3.0, "p25": 12.0, "p50": 33.0, "p75": 51.0, "p95": 81.0, "max": 12345}
+                | {"histogram": [100, 0, 100, 200, 300, 500, 600, 199, 0, 0, 0, 0, 0, 0, 1]},
+            }
+            for part in ("instruction", "input", "output")
+        },
     }
 }
 OPTIMIZE = {"method": "human", "human": ["task0_source", "task1_source"], "optimized": []}
@@ -174,6 +193,7 @@ ingest: {strict: true}
 base_model: {source: packaged, name: smollm2-135m-instruct}
 align: {encoder: "packaged:all-minilm-l6-v2", epochs: 0}
 embed: {batch_size: 64}
+lengths: {examples_per_pool: 2000}
 select: {method: instruction, top_k: 2}
 optimize: {method: human, embedder: {soft_tokens: 16, gamma: auto}}
 finetune: {loss_mask: it, normalize_by: weights, max_tokens: 100000, learning_rate: 1e-4}
@@ -185,8 +205,8 @@ CURVES = {"train/loss": [3.1, 2.0, 1.4, 1.1], "validation/loss": [2.9, 1.5], "le
 
 def write_run(folder: Path) -> dict[str, Path]:
     """Write everything that the report reads, params.yaml too; returns the stage's keywords."""
-    paths = {name: folder / f"{name}.json" for name in ("card", "selection", "optimize", "finetune", "scores")}
-    for name, value in zip(paths, (CARD, SELECTION, OPTIMIZE, FINETUNE, scores()), strict=True):
+    paths = {name: folder / f"{name}.json" for name in ("card", "lengths", "selection", "optimize", "finetune", "scores")}
+    for name, value in zip(paths, (CARD, LENGTHS, SELECTION, OPTIMIZE, FINETUNE, scores()), strict=True):
         write_json(paths[name], value)
     for model in ("base", "tuned"):
         paths[model] = folder / model
@@ -198,3 +218,16 @@ def write_run(folder: Path) -> dict[str, Path]:
             write_text(paths[f"{stage}_curves"] / "plots" / "metrics" / f"{name}.tsv", "\n".join(lines) + "\n")
     write_text(folder / "params.yaml", PARAMS)
     return paths | {"out": folder / "report.html"}
+
+
+def load(folder: Path) -> Inputs:
+    """The made run as the page reads it."""
+    paths = write_run(folder)
+    return Inputs(
+        params=config.load(SECTIONS, path=folder / "params.yaml"),
+        **{name: read_json(paths[name]) for name in ("card", "lengths", "selection", "optimize", "finetune", "scores")},
+        finetune_curves=read_curves(paths["finetune_curves"]),
+        optimize_curves=read_curves(paths["optimize_curves"]),
+        samples=read_samples(paths["base"], paths["tuned"], 3),
+        versions={"torch": "1.2.3"},
+    )

@@ -28,7 +28,14 @@ def rows_at(tasks, angles):
 
 TASKS = pool({"target": ("t0",), "a": ("a0", "a1"), "b": ("b0",), "c": ("c0",), "d": ("d0",)})
 ANGLES = {"target": [0.0], "a": [0.9, 0.4], "b": [0.2], "c": [1.2], "d": [0.6]}
-CALL = {"tasks": TASKS, "targets": ["target"], "sources": ["d", "c", "b", "a"], "rows": rows_at(TASKS, ANGLES), "seed": 0}
+CALL = {
+    "tasks": TASKS,
+    "targets": ["target"],
+    "sources": ["d", "c", "b", "a"],
+    "rows": rows_at(TASKS, ANGLES),
+    "seed": 0,
+    "aggregation": "vote",
+}
 
 
 def test_by_instruction_the_nearest_wordings_decide():
@@ -41,6 +48,20 @@ def test_by_instruction_the_nearest_wordings_decide():
     assert chosen["truncated"] == 1
     assert (chosen["method"], chosen["top_k"]) == ("instruction", 3)
     json.dumps(chosen, allow_nan=False)
+
+
+def test_votes_are_left_out_where_none_are_counted():
+    chosen = choose("instruction", top_k=2, **CALL | {"aggregation": "mean"})
+    assert [(choice["task_id"], choice["votes"]) for choice in chosen["targets"]["target"]] == [("b", []), ("d", [])]
+    assert chosen["margin"]["target"] == pytest.approx(np.cos(0.6) - (np.cos(0.9) + np.cos(0.4)) / 2, abs=2e-6)
+
+
+@pytest.mark.parametrize("without", ["target", "c"])
+def test_a_task_without_instruction_cannot_be_compared(without):
+    tasks = TASKS | {without: Task(without, "tiny", "chat", "", ("",))}
+    with pytest.raises(InputError, match=f"task {without} has no instruction to compare"):
+        choose("instruction", top_k=1, **CALL | {"tasks": tasks})
+    assert choose("all", top_k=1, **CALL | {"tasks": tasks})["selected"] == ["a", "b", "c", "d"]
 
 
 def test_nothing_left_out_has_no_margin():

@@ -77,6 +77,16 @@ def test_every_wording_has_a_row_in_pool_order():
     assert wordings(tasks) == [("b", 0, "x"), ("b", 1, "y"), ("a", 0, "z")]
 
 
+def test_a_task_without_instruction_has_no_rows():
+    tasks = [Task("a", "p", "chat", "", ("",)), Task("b", "p", "c", "x", ("x",))]
+    assert wordings(tasks) == [("b", 0, "x")]
+
+
+def test_nothing_to_encode_is_a_table_without_rows(model, tmp_path):
+    vectors, encoded = vectors_of([], model, tmp_path)
+    assert (vectors.shape, encoded) == ((0, 384), 0)
+
+
 def test_a_blank_wording_is_refused_by_task_and_place():
     with pytest.raises(InputError, match="task b: wording 1 is blank"):
         wordings([Task("b", "p", "c", "x", ("x", " \n"))])

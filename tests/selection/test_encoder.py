@@ -1,11 +1,14 @@
 import os
 import shutil
 import socket
+from types import SimpleNamespace
 
 import pytest
 
+from instune import revisions
 from instune.errors import InputError
 from instune.results import read_json, write_json
+from instune.selection import encoder as encoder_module
 from instune.selection.encoder import PACKAGED, REFERENCE, files_hash, load, locate, resolve, write_reference
 
 (MINILM,) = PACKAGED
@@ -47,6 +50,37 @@ def test_files_changed_since_align_are_noticed(tmp_path, local):
 
 def test_a_selector_with_its_own_files_is_its_own_encoder(local):
     assert resolve(local) == (local, files_hash(local))
+
+
+def test_a_branch_of_a_hub_encoder_is_recorded_and_fetched_as_its_commit_of_that_moment(tmp_path, monkeypatch, local):
+    asked, fetched = [], []
+
+    class Api:
+        def model_info(self, name, *, revision):
+            asked.append((name, revision))
+            return SimpleNamespace(sha="1" * 40)
+
+    def fetch(name, *, revision, allow_patterns):
+        fetched.append((name, revision))
+        return str(local)
+
+    monkeypatch.setattr(revisions, "HfApi", Api)
+    monkeypatch.setattr(encoder_module, "snapshot_download", fetch)
+    write_reference(tmp_path / "selector", "a/b", "main")
+    assert read_json(tmp_path / "selector" / REFERENCE)["revision"] == "1" * 40
+    assert resolve(tmp_path / "selector")[0] == local
+    assert asked == [("a/b", "main")]
+    assert set(fetched) == {("a/b", "1" * 40)}
+
+
+def test_a_branch_that_nobody_can_be_asked_about_is_refused(monkeypatch):
+    class Api:
+        def model_info(self, name, *, revision):
+            raise OSError("offline")
+
+    monkeypatch.setattr(revisions, "HfApi", Api)
+    with pytest.raises(InputError, match=r"align\.revision: the commit of 'main' of a/b.*offline"):
+        locate("a/b", "main")
 
 
 @pytest.mark.parametrize(

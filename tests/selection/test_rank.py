@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from instune.errors import InputError
-from instune.selection.rank import ROWS, UNIT, VOTES, check_finite, count_votes, highest, nearest, rank, similarity
+from instune.selection.rank import ROWS, UNIT, VOTES, check_finite, count_votes, nearest, rank, similarity
 
 
 def unit(rows):
@@ -73,14 +73,35 @@ def test_nearest_equals_a_stable_sort_with_ties_at_the_cut():
         assert np.array_equal(nearest(values, count), expected)
 
 
-def test_many_target_wordings_are_ranked_in_blocks_as_in_one():
-    draw = np.random.default_rng(2)
-    targets, sources = unit(draw.normal(size=(3 * ROWS + 1, 8))), unit(draw.normal(size=(50, 8)))
-    owners = np.arange(50) // 2
-    whole = similarity(targets, sources)
-    ranking = rank(targets, sources, owners, 25)
-    assert np.array_equal(ranking.votes, count_votes(whole, owners, 25))
-    assert np.array_equal(ranking.scores, highest(whole, owners, 25))
+def scored_by_loops(targets, sources, owners, tasks, aggregation):
+    scores = []
+    for task in range(tasks):
+        pairs = similarity(targets, sources)[:, owners == task].astype(float)  # (m, wordings of the task)
+        value = {"vote": pairs.max(), "max": pairs.max(), "mean": pairs.mean(), "mean_of_max": pairs.max(axis=1).mean()}
+        scores.append(value[aggregation])
+    return np.array(scores)
+
+
+@pytest.mark.parametrize("aggregation", ["vote", "max", "mean", "mean_of_max"])
+@pytest.mark.parametrize("wordings", [1, 3, 3 * ROWS + 1])
+def test_scores_equal_those_of_loops_over_tasks_in_one_block_or_many(aggregation, wordings):
+    draw = np.random.default_rng(wordings)
+    owners = np.sort(np.concatenate([np.arange(20), draw.integers(0, 20, size=40)]))
+    targets, sources = unit(draw.normal(size=(wordings, 8))), unit(draw.normal(size=(60, 8)))
+    ranking = rank(targets, sources, owners, 20, aggregation)
+    expected = scored_by_loops(targets, sources, owners, 20, aggregation)
+    np.testing.assert_allclose(ranking.scores, expected, atol=0.5)
+    if aggregation == "vote":
+        assert np.array_equal(ranking.votes, count_votes(similarity(targets, sources), owners, 20))
+    else:
+        assert ranking.order.tolist() == sorted(range(20), key=lambda task: (-ranking.scores[task], task))
+
+
+def test_aggregations_differ_where_they_should():
+    # task 0: one wording equal to the first target wording, one far; task 1: one wording between both target wordings
+    targets, sources = unit([[1, 0], [0, 1]]), unit([[1, 0], [-1, -1], [1, 1]])
+    orders = {how: rank(targets, sources, np.array([0, 0, 1]), 2, how).order.tolist() for how in ("max", "mean", "mean_of_max")}
+    assert orders == {"max": [0, 1], "mean": [1, 0], "mean_of_max": [1, 0]}
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shutil
+from types import SimpleNamespace
 
 import huggingface_hub
 import pytest
 import torch
+from huggingface_hub.errors import HFValidationError, HTTPError
 from makers import make_example, make_task
 
-from instune import models, records
+from instune import models, records, revisions
 from instune.errors import InputError
+from instune.results import read_json
 from stages import base_model
 
 SCRATCH = (
@@ -62,11 +65,56 @@ def test_a_folder_without_config_is_refused_and_nothing_is_left(run_stage, tmp_p
 
 
 @pytest.mark.parametrize(
-    "section", ["{source: hub, name: a/b, revision: main}", "{source: elsewhere, name: a}", "{source: hub, name: a/b}"]
+    "section", ["{source: hub, name: a/b, revision: ''}", "{source: elsewhere, name: a}", "{source: hub, name: a/b}"]
 )
 def test_an_unpinned_or_unknown_source_is_refused(run_stage, section):
     with pytest.raises(InputError, match="base_model"):
         run_stage(section)
+
+
+def test_a_branch_is_recorded_and_loaded_as_its_commit_of_that_moment(run_stage, monkeypatch, model_folder):
+    asked, loaded, now = [], [], ["1" * 40]
+
+    class Api:
+        def model_info(self, name, *, revision):
+            asked.append((name, revision))
+            return SimpleNamespace(sha=now[0])
+
+    def from_hub(real):
+        def load(name, **keywords):
+            if name == "a/b":
+                loaded.append(keywords.pop("revision"))
+            return real(model_folder, **keywords)
+
+        return load
+
+    monkeypatch.setattr(revisions, "HfApi", Api)
+    for kind in (models.AutoConfig, models.AutoTokenizer):
+        monkeypatch.setattr(kind, "from_pretrained", from_hub(kind.from_pretrained))
+    folder = run_stage("{source: hub, name: a/b, revision: main}")
+    assert asked == [("a/b", "main")]
+    assert read_json(folder / "model.json") == {"name": "a/b", "revision": "1" * 40}
+    now[0] = "2" * 40  # the branch moves on
+    models.load_tokenizer(folder)
+    assert loaded == ["1" * 40] * 4  # configuration and tokenizer, twice
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("error", [OSError("offline"), HTTPError("no such host"), HFValidationError("bad name")])
+def test_a_branch_that_nobody_can_be_asked_about_is_refused_and_nothing_is_left(run_stage, monkeypatch, tmp_path, error):
+    class Api:
+        def model_info(self, name, *, revision):
+            raise error
+
+    monkeypatch.setattr(revisions, "HfApi", Api)
+    with pytest.raises(InputError, match=r"base_model\.revision: the commit of 'main' of a/b.*\n.*40 hex digits.*local folder"):
+        run_stage("{source: hub, name: a/b, revision: main}")
+    assert not list(tmp_path.glob("base*"))
+
+
+def test_a_commit_is_asked_of_nobody(monkeypatch):
+    monkeypatch.setattr(revisions, "HfApi", None)
+    assert revisions.commit_of("a/b", "a1" * 20, key="base_model.revision") == "a1" * 20
 
 
 def test_an_unreachable_hub_model_is_one_message(run_stage, monkeypatch):

@@ -38,9 +38,12 @@ PARAMS = {
         "method": "full",
         "lora": {"rank": 2, "alpha": 4.0, "dropout": 0.1},
         "max_tokens": 1200,
+        "epochs": 1,
         "batch_size": 4,
         "micro_batch_tokens": 256,
+        "optimizer": {"name": "adamw", "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
         "learning_rate": 1e-3,
+        "schedule": "linear",
         "warmup_share": 0.1,
         "weight_decay": 0.0,
         "max_grad_norm": 1.0,
@@ -139,8 +142,9 @@ def test_saved_model_loads_without_us_and_stops_at_its_terminator(workspace):
     assert model.generation_config.eos_token_id == tokenizer.convert_tokens_to_ids("<|im_end|>")
 
 
-def test_killed_run_ends_as_an_uninterrupted_one(workspace, monkeypatch):
-    set_params(method="lora")  # its dropout draws random numbers in each step
+@pytest.mark.parametrize("optimizer", [PARAMS["finetune"]["optimizer"], {"name": "adafactor"}])
+def test_killed_run_ends_as_an_uninterrupted_one(workspace, monkeypatch, optimizer):
+    set_params(method="lora", optimizer=optimizer, max_tokens=500, epochs=3)  # lora's dropout draws in each step
     finetune.main(**workspace)
     expected, steps, real = outputs(), [], train.Trainer._step
 
@@ -224,6 +228,12 @@ def test_nan_stops_with_a_checkpoint_and_no_model(workspace):
         ({"loss_mask": {"output": 1.0}}, r"finetune\.loss_mask"),
         ({"loss_mask": dict.fromkeys(("template", "system", "instruction", "examples", "input", "output"), 0.0)}, "positive"),
         ({"max_tokens": 5}, "no training row"),
+        ({"max_tokens": 0}, r"finetune\.max_tokens"),
+        ({"epochs": 0}, r"finetune\.epochs"),
+        ({"schedule": "cosine"}, r"finetune\.schedule"),
+        ({"optimizer": {"name": "sgd"}}, r"finetune\.optimizer"),
+        ({"optimizer": {"name": "adafactor", "beta1": 0.9}}, r"finetune\.optimizer.*beta1"),
+        ({"optimizer": {"name": "adamw", "beta1": 0.9, "beta2": 1.0, "epsilon": 1e-8}}, r"finetune\.optimizer.*beta2"),
         ({"validation_share": 0.9}, r"finetune\.validation_share"),
     ],
 )
@@ -238,6 +248,41 @@ def test_budget_below_one_pass_repeats_no_example(workspace):
     set_params(max_tokens=400)
     finetune.main(**workspace)
     assert read_json(Path("finetune.json"))["rows"]["passes"] == 1
+
+
+def test_without_a_budget_every_example_is_trained_on_once_an_epoch(workspace, monkeypatch, capsys):
+    seen, real = [], train.Trainer._step
+
+    def spy(self, step, rows):
+        seen.append([(row.task_id, tuple(row.input_ids)) for row in rows])
+        return real(self, step, rows)
+
+    monkeypatch.setattr(train.Trainer, "_step", spy)
+    set_params(max_tokens=None, epochs=2, validation_share=0.0)
+    finetune.main(**workspace)
+    report = read_json(Path("finetune.json"))
+    assert report["rows"] == {"training": 20, "validation": 0, "passes": 1}  # four tasks of five examples
+    assert report["steps"] == len(seen) == 10
+    first, second = ([row for rows in half for row in rows] for half in (seen[:5], seen[5:]))
+    assert sorted(first) == sorted(second)
+    assert first != second
+    assert len(set(first)) == 20
+    assert "they repeat" not in capsys.readouterr().out
+
+
+def test_optimizer_and_schedule_reach_the_training(workspace, monkeypatch):
+    made, real = [], train.new_optimizer
+
+    def spy(*args, **keywords):
+        made.append(real(*args, **keywords))
+        return made[-1]
+
+    monkeypatch.setattr(train, "new_optimizer", spy)
+    set_params(optimizer={"name": "adamw", "beta1": 0.8, "beta2": 0.98, "epsilon": 1e-6}, schedule="constant", warmup_share=0.0)
+    finetune.main(**workspace)
+    assert {(*group["betas"], group["eps"]) for group in made[0].param_groups} == {(0.8, 0.98, 1e-6)}
+    rates = Path("curves/plots/metrics/train/learning_rate.tsv").read_text().split("\n")[1:-1]
+    assert {float(line.split()[1]) for line in rates} == {1e-3}
 
 
 def set_prompt(**changes) -> None:

@@ -56,6 +56,13 @@ def test_the_pool_and_its_card_are_written(workplace):
     assert str(workplace) not in json.dumps(card)
 
 
+def test_a_pool_of_targets_alone_is_compared_with_nothing(workplace):
+    write_params(workplace, values=("train", "test"))
+    paths = run(workplace)
+    assert read_json(paths["card"])["small"]["overlap"] == []
+    assert len(list(read_examples(paths["examples"]))) == 104
+
+
 def test_two_runs_write_the_same_bytes(workplace):
     first, second = run(workplace, "one"), run(workplace, "two")
     assert [path.read_bytes() for path in first.values()] == [path.read_bytes() for path in second.values()]

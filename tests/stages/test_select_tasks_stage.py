@@ -8,11 +8,19 @@ from stages import embed, select_tasks
 
 PARAMS = """
 embed: {batch_size: %(batch_size)s}
-select: {method: %(method)s, top_k: %(top_k)s}
+select: {method: %(method)s, top_k: %(top_k)s, aggregation: %(aggregation)s}
 targets: {by: %(by)s, values: [%(values)s], examples_per_task: 5}
 seed: %(seed)s
 """
-DEFAULT = {"batch_size": 1, "method": "instruction", "top_k": 2, "by": "split", "values": "test", "seed": 0}
+DEFAULT = {
+    "batch_size": 1,
+    "method": "instruction",
+    "top_k": 2,
+    "aggregation": "vote",
+    "by": "split",
+    "values": "test",
+    "seed": 0,
+}
 TASKS = {
     "translate": ("Translate the sentence into French.", "Write the French translation of the sentence."),
     "sentiment": ("Is the review positive or negative?", "Decide whether the opinion in the review is good or bad."),
@@ -94,6 +102,7 @@ def test_random_follows_the_seed(run):
         ({"top_k": 0}, "select.top_k: 0 is not allowed"),
         ({"top_k": 6}, "select.top_k: 6 is more than the 5 source tasks there are. Allowed: 1 to 5"),
         ({"method": "nearest"}, "select.method: 'nearest' is not allowed"),
+        ({"aggregation": "median"}, "select.aggregation: 'median' is not allowed"),
         ({"values": "tset"}, "'tset' is unknown"),
         ({"by": "pool", "values": "tiny"}, "no training task is left"),
     ],

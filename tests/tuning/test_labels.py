@@ -16,16 +16,8 @@ from instune.errors import InputError
 from instune.prompts import SEGMENTS, Span, TemplateName, load_template, render
 from instune.records import Exemplar
 from instune.scratch_model import CHATML, train_tokenizer
-from instune.tuning.labels import (
-    IGNORE_INDEX,
-    Dropped,
-    Row,
-    build_row,
-    cut_text,
-    encode,
-    labels_and_weights,
-    loss_weights,
-)
+from instune.tuning.encoding import cut_text, encode
+from instune.tuning.labels import IGNORE_INDEX, Dropped, Row, build_row, labels_and_weights, loss_weights
 
 WORDS = [
     "<unk>",

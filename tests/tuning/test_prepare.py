@@ -52,6 +52,16 @@ def test_budget_is_met_and_never_exceeded(tiny_pool, tokenizer):
         assert budget - used < max(len(row.input_ids) for row in data.rows)
 
 
+def test_no_budget_takes_every_example_once_and_in_the_order_of_any_budget(tiny_pool, tokenizer):
+    data = prepared(tiny_pool, tokenizer, max_tokens=None)
+    assert data.passes == 1
+    assert len(data.rows) == 5 * len(data.training_tasks)
+    assert data.rows[:5] == prepared(tiny_pool, tokenizer, max_tokens=300).rows[:5]
+    more = prepared(tiny_pool, tokenizer, max_tokens=5000)
+    assert more.passes > 1
+    assert more.rows[: len(data.rows)] == data.rows
+
+
 def test_training_and_validation_tasks_are_disjoint_and_selected(tiny_pool, tokenizer):
     data = prepared(tiny_pool, tokenizer, max_tokens=5000)
     assert {row.task_id for row in data.rows} == set(data.training_tasks)
@@ -129,6 +139,13 @@ def test_rows_longer_than_the_model_reads_are_refused(tiny_pool, tokenizer):
         prepared(tiny_pool, tokenizer, prompt=PROMPT.model_copy(update={"max_tokens": 4096}))
 
 
+def test_what_a_seq2seq_tokenizer_calls_its_longest_text_is_no_limit(tiny_pool, t5_like):
+    t5_like.model_max_length = 100  # 512 in T5's, whose positions are relative
+    assert prepared(tiny_pool, t5_like, seq2seq=True).rows
+    with pytest.raises(InputError, match="at most 100"):
+        prepared(tiny_pool, t5_like)
+
+
 def test_an_unknown_task_in_the_selection_is_refused(tiny_pool, tokenizer):
     with pytest.raises(InputError, match="'task99' is not in the pool"):
         prepared(tiny_pool, tokenizer, selected=["task0", "task99"])
@@ -147,5 +164,5 @@ def test_a_conversation_that_one_turn_cannot_show_is_dropped_and_counted(tiny_po
     talks = [(user, assistant), (user, assistant, user, assistant), (system, user, assistant)]
     examples = [Example("task0", f"e{number}", "Say red.", ("red",), messages=talk) for number, talk in enumerate(talks)]
     data = prepared((tasks, examples), tokenizer, selected=["task0"], validation_share=0.0, max_tokens=60)
-    assert set(data.counts.dropped) == {"conversation of several turns or with a system prompt"}
+    assert set(data.counts.dropped) == {"template plain has no form for several turns or a system message"}
     assert {tokenizer.decode(row.input_ids) for row in data.rows} == {"Say red.\n\nOutput:\nred<|im_end|>"}

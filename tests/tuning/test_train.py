@@ -1,24 +1,31 @@
-"""The loop: schedule, one step against plain PyTorch, validation whatever the batch, adapters, checkpoint keys."""
+"""The loop: epochs, one step against plain PyTorch, validation whatever the batch, adapters, checkpoint keys."""
 
 from __future__ import annotations
 
+import random
 from functools import partial
 
 import pytest
 import torch
 from accelerate import Accelerator
 
+from instune.prompts import stable_integer
+from instune.scratch_model import new_model
 from instune.tuning.adapters import add_lora, merge_lora
 from instune.tuning.batches import collate, micro_batches
 from instune.tuning.checkpoint import run_key
+from instune.tuning.optimizers import Adafactor, AdamW
 from instune.tuning.rows import TrainingRow
-from instune.tuning.train import Settings, Trainer, WeightedLoss, learning_rate_at, mean_nll, new_optimizer
+from instune.tuning.train import Settings, Trainer, WeightedLoss, mean_nll, step_rows
 
 SETTINGS = Settings(
+    optimizer=AdamW(name="adamw", beta1=0.9, beta2=0.999, epsilon=1e-8),
     learning_rate=0.01,
+    schedule="linear",
     warmup_share=0.0,
     weight_decay=0.0,
     max_grad_norm=1.0,
+    epochs=1,
     batch_size=4,
     micro_batch_tokens=16,
     validate_every=10,
@@ -48,17 +55,10 @@ def train(model, rows, folder, **changes):
     return Trainer(model, rows, GATHER, accelerator=Accelerator(cpu=True), **keywords).run()
 
 
-def test_schedule_warms_up_linearly_and_decays_linearly():
-    settings = settings_with(learning_rate=1.0, warmup_share=0.4)
-    assert [learning_rate_at(step, 5, settings) for step in range(5)] == pytest.approx([0.5, 1.0, 1.0, 2 / 3, 1 / 3])
-    assert [learning_rate_at(step, 4, SETTINGS) for step in range(4)] == pytest.approx([0.01, 0.0075, 0.005, 0.0025])
-
-
 def test_two_steps_equal_plain_pytorch(tiny_model, tokenizer, tmp_path):
-    from instune.scratch_model import new_model  # a second copy of the same weights
-
     rows = rows_of([5, 9, 3, 7, 6, 4, 8, 2])
     history = train(tiny_model, rows, tmp_path)
+    # a second copy of the same weights
     plain = new_model(tokenizer, hidden_size=32, layers=2, heads=2, seed=0, attention="eager").train()
     optimizer = torch.optim.AdamW(plain.parameters(), lr=0.01, weight_decay=0.0)
     losses, norms = [], []
@@ -83,10 +83,61 @@ def test_two_steps_equal_plain_pytorch(tiny_model, tokenizer, tmp_path):
         assert (ours - theirs).abs().max() < 1e-4  # Adam divides by what may be near 0
 
 
-def test_weight_decay_spares_vectors(tiny_model):
-    groups = new_optimizer(tiny_model, settings_with(weight_decay=0.1)).param_groups
-    assert {(parameter.ndim, group["weight_decay"]) for group in groups for parameter in group["params"]} == {(2, 0.1), (1, 0.0)}
-    assert sum(len(group["params"]) for group in groups) == len(list(tiny_model.parameters()))
+def test_epochs_keep_the_given_order_first_and_shuffle_by_seed_and_epoch_then():
+    rows = rows_of(range(2, 9))
+    expected = [*rows]  # brute force: the whole sequence, then cut at 3 rows and at every epoch's end
+    for epoch in (1, 2):
+        order = list(rows)
+        random.Random(stable_integer(5, "epoch", epoch)).shuffle(order)
+        expected += order
+    steps = list(step_rows(rows, batch_size=3, epochs=3, seed=5))
+    assert [len(step) for step in steps] == [3, 3, 1] * 3
+    assert [id(row) for step in steps for row in step] == [id(row) for row in expected]
+    assert expected[7:14] != expected[14:]
+    assert list(step_rows(rows, batch_size=3, epochs=1, seed=5)) == [rows[:3], rows[3:6], rows[6:]]
+
+
+def test_the_loop_takes_every_step_of_every_epoch_with_the_schedule_over_all(tiny_model, tmp_path, monkeypatch):
+    rows, seen = rows_of([5, 9, 3, 7, 6]), []
+    real = Trainer._step
+
+    def spy(self, step, batch):
+        seen.append([id(row) for row in batch])
+        return real(self, step, batch)
+
+    monkeypatch.setattr(Trainer, "_step", spy)
+    history = train(tiny_model, rows, tmp_path, epochs=3)
+    assert seen == [[id(row) for row in batch] for batch in step_rows(rows, batch_size=4, epochs=3, seed=0)]
+    assert [entry["train/learning_rate"] for entry in history[1:]] == pytest.approx([0.01 * (6 - n) / 6 for n in range(6)])
+
+
+@pytest.mark.parametrize("optimizer", [SETTINGS.optimizer, Adafactor(name="adafactor")])
+def test_a_run_killed_in_the_second_epoch_ends_as_an_unbroken_one(tokenizer, tmp_path, monkeypatch, optimizer):
+    def run(folder):
+        model = new_model(tokenizer, hidden_size=32, layers=2, heads=2, seed=0, attention="eager")
+        changes = {"optimizer": optimizer, "epochs": 3, "checkpoint_every": 2}
+        return train(model, rows_of([5, 9, 3, 7, 6]), folder, **changes), model.state_dict()
+
+    expected, weights = run(tmp_path / "unbroken")
+    real, taken = Trainer._step, []
+
+    def killed(self, step, rows):
+        if step == 3:
+            raise KeyboardInterrupt
+        return real(self, step, rows)
+
+    def counted(self, step, rows):
+        taken.append(step)
+        return real(self, step, rows)
+
+    monkeypatch.setattr(Trainer, "_step", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path / "killed")
+    monkeypatch.setattr(Trainer, "_step", counted)
+    history, resumed = run(tmp_path / "killed")
+    assert taken == [2, 3, 4, 5]
+    assert history == expected
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in weights.items())
 
 
 @pytest.mark.parametrize("limit", [1, 16, 1000])
