@@ -159,11 +159,12 @@ def render(
     if is_conversation(example):
         return _conversation(example.messages, prompt, output)
     contents = [("instruction", wording), ("examples", _exemplar_text(exemplars, prompt.exemplar)), ("input", example.input)]
-    bare = prompt.before_bare is not None and not example.input
+    bare = prompt.before_bare is not None and not (wording and example.input)
+    heads = {**prompt.heads, "input": prompt.heads.get("instruction", "")} if bare else prompt.heads  # a text that asks by itself
     spans = [Span("template", prompt.before_bare if bare else prompt.before)]
     for position, (segment, text) in enumerate((segment, text) for segment, text in contents if text):
         separator = "\n\n" if position else ""
-        spans += [Span("template", separator + prompt.heads.get(segment, "")), Span(segment, text)]
+        spans += [Span("template", separator + heads.get(segment, "")), Span(segment, text)]
     spans += [Span("template", prompt.between), Span("template", prompt.source_end or "")]
     if output is not None:
         spans += [Span("output", output + prompt.terminator, 1), Span("template", prompt.after, 1)]

@@ -18,7 +18,8 @@ class Template:
         terminator: what the model must emit to stop; learned, part of `output`.
         after: what follows the terminator; never learned.
         source_end: what closes the source of a seq2seq model; None for a causal model.
-        before_bare: `before` for an example without input, where that differs.
+        before_bare: `before` for an example without input, or without instruction, where that differs; what there is has the
+            instruction's head then.
         heads: segment -> text in front of it.
         exemplar: layout of a worked example, with places for number, input and output.
         conversation: messages -> the text around them, terminators taken off; None: no form for several turns is published.

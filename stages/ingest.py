@@ -28,7 +28,7 @@ class Params(Section):
     """Parameters of ingest."""
 
     strict: bool  # true: stop at the first bad record; false: skip bad records, count them, name the first of each kind
-    overlap: Literal["report", "drop"] = "report"  # source examples with the input of a target example; drop takes them out
+    overlap: Literal["report", "drop"]  # source examples with the text of a target example: counted, or taken out too
 
 
 SECTIONS = {"ingest": Params, "pools": dict[PoolName, PoolSettings], "targets": Targets}

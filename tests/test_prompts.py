@@ -93,6 +93,17 @@ def test_alpaca_says_that_there_is_no_input(tokenizer, task):
     )
 
 
+def test_alpaca_shows_a_message_as_its_instruction(tokenizer, task):
+    messages = (Message("user", "Name it."), Message("assistant", "red"))
+    example = Example(task.task_id, "x", "Name it.", ("red",), messages=messages)
+    spans = render(task, example, prompt=load_template("alpaca", tokenizer), wording="", output=None)
+    assert "".join(span.text for span in spans) == (
+        "Below is an instruction that describes a task. Write a response that appropriately completes the request."
+        "\n\n### Instruction:\nName it.\n\n### Response:"
+    )
+    assert Span("input", "Name it.") in spans
+
+
 def test_tk_instruct_numbers_its_exemplars(tokenizer, task):
     prompt, shown = load_template("tk_instruct", tokenizer), [Exemplar("{a}", "b"), Exemplar("c", "d")]
     spans = render(task, make_example(task, 0), prompt=prompt, wording="W", exemplars=shown, output=None)

@@ -77,7 +77,7 @@ def write_pool(
         found = overlap.Overlap()
         if sources:
             compared = tqdm(read_examples(everything, sources), desc="compare with targets", unit=" examples")
-            found = overlap.measure(list(read_examples(everything, asked)), compared)
+            found = overlap.measure(list(read_examples(everything, asked)), compared, assembly.tasks)
         dropped: Counter[str] = Counter()
         if overlapping == "drop" and found.sources:
             left: Counter[str] = Counter()

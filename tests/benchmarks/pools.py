@@ -36,7 +36,7 @@ def ingest(work: Path, published: Published, *, strict: bool) -> dict[str, Any]:
     """
     params = {
         "pools": {published.name: published.entry},
-        "ingest": {"strict": strict},
+        "ingest": {"strict": strict, "overlap": "report"},
         "targets": published.targets(),
     }
     with (work / "params.yaml").open("w") as file:

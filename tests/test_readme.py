@@ -1,0 +1,35 @@
+"""The README's own example runs as it stands there."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from test_pipeline import RUNS
+
+from instune.config import read_params
+from instune.results import read_json
+from stages.command import run
+
+ROOT = Path(__file__).parents[1]
+STAGES = ("ingest", "align", "embed", "select_tasks")
+
+
+def test_tasks_of_ones_own_are_read_and_selected(tmp_path, monkeypatch):
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Your own data")[2]
+    table, settings = re.search(r"```\n(task,.*?)```", section, re.S)[1], re.search(r"```yaml\n(.*?)```", section, re.S)[1]
+    assert "set `select.top_k` to 1" in section
+    params = read_params(ROOT / "params.yaml") | YAML(typ="safe").load(settings)
+    params["select"]["top_k"] = 1
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    YAML().dump(params, Path("params.yaml"))
+    (tmp_path / "data/raw/mytasks").mkdir(parents=True)
+    (tmp_path / "data/raw/mytasks/tasks.csv").write_text(table, encoding="utf-8")
+    for name, stage in RUNS:
+        if name in STAGES:
+            run(importlib.import_module(f"stages.{name}").main, shlex.split(stage["cmd"])[3:])
+    assert read_json(tmp_path / "data/selection.json")["selected"] == ["mytasks:colour"]
