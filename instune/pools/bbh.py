@@ -1,6 +1,7 @@
 """BIG-Bench-Hard: https://github.com/suzgunmirac/BIG-Bench-Hard (arXiv 2210.09261).
 
-`bbh/<task>.json` (or `tasks/<task>.json`), and, where they lie beside it, `cot-prompts/<task>.txt` and `descriptions.json`:
+`bbh/<task>.json` (or `tasks/<task>.json`, or `<task>.json` in the pool's own folder), and, where they lie beside it,
+`cot-prompts/<task>.txt` and `descriptions.json`:
 
     {"canary": "...", "examples": [{"input": "... Jamie is holding ...\\nOptions:\\n(A) Ulysses\\n(B) Lolita", "target": "(B)"}]}
 
@@ -19,10 +20,12 @@ from typing import Any, Literal
 
 from instune.config import Section
 from instune.pools.fields import parse_record, records, text
-from instune.pools.files import content, walk
+from instune.pools.files import archive_of, content, holds, walk
 from instune.pools.problems import BadRecord, Problems
 from instune.records import Example, Exemplar, Task
 
+TASKS = r"(?:bbh|tasks)/[^/]+\.json"
+BARE = r"(?<!/)(?!descriptions\.json)[^/]+\.json"  # at the top of the pool only
 LETTERED = re.compile(r"^(\([A-Z]\)) ", re.MULTILINE)
 LISTED = re.compile(r"^- (.*\S)", re.MULTILINE)
 
@@ -87,7 +90,8 @@ def _examples(task_id: str, record: dict[str, Any], path: str, problems: Problem
 def read(folder: Path, *, pool: str, problems: Problems) -> Iterator[tuple[Task, list[Example]]]:
     """One task per file; all are of the test split."""
     descriptions, worked = _beside(folder, problems)
-    for path, file in walk(folder, r"(?:bbh|tasks)/[^/]+\.json", problems):
+    pattern = TASKS if archive_of(folder) or holds(folder, TASKS) else BARE
+    for path, file in walk(folder, pattern, problems):
         name = PurePosixPath(path).stem
         try:
             examples = _examples(f"{pool}:{name}", parse_record(content(file)), path, problems)

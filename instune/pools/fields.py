@@ -69,6 +69,20 @@ def optional_text(record: dict[str, Any], key: str) -> str:
     return "" if record.get(key) is None else text(record, key)
 
 
+def optional_id(record: dict[str, Any]) -> str:
+    """The id, a whole number as its decimal text, or no text where it is missing or null.
+
+    Raises:
+        BadRecord: anything else.
+    """
+    value = record.get("id")
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if value is not None and not isinstance(value, str):
+        raise BadRecord("id: expected text or a whole number", shown(value))
+    return optional_text(record, "id")
+
+
 def texts(record: dict[str, Any], key: str) -> list[str]:
     """The list of strings under a key, at least one.
 

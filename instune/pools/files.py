@@ -20,6 +20,7 @@ from instune.errors import InputError
 from instune.pools.problems import BadRecord, Problems
 
 ARCHIVES = (".zip", ".tar.gz", ".tgz", ".tar")
+NOT_DATA = ("__MACOSX", "dataset_info.json", "dataset_infos.json")  # beside the hidden ones: of an archiver, of `datasets`
 UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError, tarfile.TarError, zipfile.BadZipFile, RuntimeError)
 LIMIT = 2**29  # bytes of a line, or of a file that is read whole: a small archive may unpack to any size
 CHUNK = 2**20  # bytes
@@ -32,13 +33,17 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
     return [(0, len(number), number) if DIGITS.fullmatch(part) else (1, 0, part) for part, number in parts]
 
 
+def _hidden(name: str) -> bool:
+    return any(part.startswith(".") or part in NOT_DATA for part in PurePosixPath(name).parts)
+
+
 def archive_of(folder: Path) -> Path | None:
     """The archive that holds a pool: the folder's only file, or None where the pool lies unpacked.
 
     Raises:
         InputError: several archives.
     """
-    found = sorted(path for path in folder.iterdir() if path.name.lower().endswith(ARCHIVES))
+    found = sorted(path for path in folder.iterdir() if path.name.lower().endswith(ARCHIVES) and not _hidden(path.name))
     if len(found) > 1:
         raise InputError(f"{folder}: holds {len(found)} archives ({found[0].name}, {found[1].name}, ...). Leave one.")
     return found[0] if found else None
@@ -47,7 +52,8 @@ def archive_of(folder: Path) -> Path | None:
 def holds(folder: Path, pattern: str) -> bool:
     """Whether a file lies unpacked in the folder whose name matches, as for `walk`; an archive is not looked into."""
     wanted = re.compile(rf"(?:^|/)(?:{pattern})$")
-    return any(wanted.search(path.relative_to(folder).as_posix()) for path in folder.rglob("*"))
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return any(wanted.search(name) and not _hidden(name) for name in names)
 
 
 def _leads_out(name: str) -> bool:
@@ -84,7 +90,7 @@ def _members(folder: Path, stack: ExitStack) -> Iterator[tuple[str, Callable[[],
     path = archive_of(folder)
     if path is None:
         return _folder_members(folder)
-    if path.suffix == ".zip":
+    if path.suffix.lower() == ".zip":
         return _zip_members(stack.enter_context(zipfile.ZipFile(path)))
     return _tar_members(stack.enter_context(tarfile.open(path, "r|*")))
 
@@ -94,7 +100,7 @@ def _not_readable(error: Exception) -> BadRecord:
 
 
 def walk(folder: Path, pattern: str, problems: Problems) -> Iterator[tuple[str, IO[bytes]]]:
-    """Open the files of a pool whose name matches, one after the other, `.gz` decompressed.
+    """Open the files of a pool whose name matches, one after the other, `.gz` decompressed; hidden ones are not looked at.
 
     Args:
         folder: the raw pool, unpacked or with one archive in it.
@@ -112,19 +118,32 @@ def walk(folder: Path, pattern: str, problems: Problems) -> Iterator[tuple[str, 
             for name, opener in _members(folder, stack):
                 if _leads_out(name):
                     problems.bad(BadRecord("archive member's name leads out of the archive", ascii(name)), place)
+                elif _hidden(name):
+                    continue
                 elif wanted.search(name) and not name.isprintable():
                     problems.bad(BadRecord("file name: not printable", ascii(name)), place)
                 elif wanted.search(name):
                     with ExitStack() as opened:
                         try:
                             stored = opened.enter_context(opener())
-                            file = opened.enter_context(gzip.open(stored)) if name.endswith(".gz") else stored
+                            file = opened.enter_context(gzip.open(stored)) if name.lower().endswith(".gz") else stored
                         except UNREADABLE as error:
                             problems.bad(_not_readable(error), name)
                             continue
                         yield name, file
         except UNREADABLE as error:
             problems.bad(_not_readable(error), place)
+
+
+def seen(folder: Path) -> list[str]:
+    """Names of the files that lie there, or in the archive there, as far as it can be read; hidden ones aside."""
+    names = []
+    with ExitStack() as stack:
+        try:
+            names += (name for name, _ in _members(folder, stack) if not _hidden(name))
+        except UNREADABLE:
+            names += [path.name for path in (archive_of(folder),) if path]
+    return names
 
 
 def content(file: IO[bytes]) -> bytes:
@@ -147,15 +166,16 @@ def content(file: IO[bytes]) -> bytes:
 def lines(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, bytes]]:
     """(place, line) of every line that is not blank, split on `\\n` only.
 
-    A broken compressed stream ends with a problem, and so does a line of more than `LIMIT` bytes.
+    A line of more than `LIMIT` bytes is a problem and left out; so is the rest of a broken compressed stream.
     """
     number = 0
     try:
         for number, line in enumerate(iter(partial(file.readline, LIMIT + 1), b""), start=1):
             if len(line) > LIMIT:
                 problems.bad(BadRecord(f"line of more than {LIMIT >> 20} MiB"), f"{name}: line {number}")
-                return
-            if line.strip():
+                while line and not line.endswith(b"\n"):
+                    line = file.readline(CHUNK)
+            elif line.strip():
                 yield f"{name}: line {number}", line
     except UNREADABLE as error:
         problems.bad(BadRecord("not readable to its end", f"{type(error).__name__}: {error}"), f"{name}: after line {number}")

@@ -1,6 +1,6 @@
 """A dataset of the Hugging Face Hub whose rows have the form of another reader: conversations or a user's own tasks.
 
-    {reader: hub, dataset: GAIR/lima, subset: null, split: train, revision: 68958e93..., rows: chat}
+    {reader: hub, dataset: tatsu-lab/alpaca, subset: null, split: train, revision: <40 hexadecimal digits>, rows: chat}
 
 The revision is a commit, so that the pool is the same tomorrow; it is recorded in the data card. The network is used only where
 the dataset is not yet in the local cache of `datasets`. P3, and pools of several Hub datasets, name theirs in files of the raw

@@ -1,7 +1,7 @@
 """P3, raw rows rendered by promptsource templates: https://github.com/bigscience-workshop/promptsource (arXiv 2202.01279).
 
-A folder per dataset with `templates.yaml` and tables of rows beside it (JSON lines, a JSON list, CSV, Parquet, or a Hub dataset
-pinned in a file as in hub_rows.py):
+A folder per dataset with `templates.yaml` and tables of rows beside it (JSON lines, a JSON list, Parquet, or a Hub dataset
+pinned in a file as in hub_rows.py; not CSV, whose cells are text where templates need numbers):
 
     dataset: super_glue
     subset: copa
@@ -27,6 +27,7 @@ from pydantic import PositiveInt
 
 from instune.config import Section
 from instune.pools.files import content, walk
+from instune.pools.held_out import check_held_out
 from instune.pools.problems import BadRecord, Problems
 from instune.pools.promptsource import PromptTemplate, apply, drawn_number, parse_templates, wording
 from instune.pools.rows import TABLES, read_rows
@@ -52,6 +53,14 @@ def _datasets(folder: Path, problems: Problems) -> dict[str, tuple[str, list[Pro
         except BadRecord as problem:
             problems.bad(problem, path)
     return found
+
+
+def _rows(folder: Path, pattern: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
+    for path, file in walk(folder, pattern, problems):
+        if path.lower().removesuffix(".gz").endswith(".csv"):
+            problems.bad(BadRecord("CSV: its cells are text, and templates need numbers; bring JSONL or Parquet"), path)
+        else:
+            yield from read_rows(file, path, problems)
 
 
 def _metric(examples: list[Example], templates: list[PromptTemplate]) -> Metric:
@@ -91,16 +100,21 @@ def render_rows(
 def read(
     folder: Path, *, pool: str, problems: Problems, examples_per_task: int, templates: str, held_out: list[str]
 ) -> Iterator[tuple[Task, list[Example]]]:
-    """One task per folder with templates, named `<pool>:<dataset>[:<subset>]`."""
-    for place, (dataset, found) in sorted(_datasets(folder, problems).items()):
+    """One task per folder with templates, named `<pool>:<dataset>[:<subset>]`.
+
+    Raises:
+        InputError: no dataset has a name in `held_out`.
+    """
+    datasets = _datasets(folder, problems)
+    check_held_out(pool, held_out, {dataset for dataset, _ in datasets.values()})
+    for place, (dataset, found) in sorted(datasets.items()):
         split = "test" if dataset in held_out else "train"
         usable = [template for template in found if split == "train" or template.original_task]
         task_id = f"{pool}:{dataset.replace('/', ':')}"
         if not usable:
             problems.leave_out("dataset without usable template", place)
             continue
-        tables = walk(folder, rf"{re.escape(place.rstrip('/'))}/[^/]+{TABLES}" if place else rf"[^/]+{TABLES}", problems)
-        rows = (pair for path, file in tables for pair in read_rows(file, path, problems))
+        rows = _rows(folder, rf"{re.escape(place.rstrip('/'))}/[^/]+{TABLES}" if place else rf"[^/]+{TABLES}", problems)
         examples = render_rows(
             task_id, rows, usable, one_per_row=templates == "one_per_row", limit=examples_per_task, problems=problems
         )

@@ -23,6 +23,7 @@ from pydantic import PositiveInt
 from instune.config import Section
 from instune.pools.fields import optional_texts, text
 from instune.pools.files import walk
+from instune.pools.held_out import check_held_out
 from instune.pools.problems import BadRecord, Problems, shown
 from instune.pools.rows import TABLES, read_rows
 from instune.records import Example, Message, Task
@@ -80,7 +81,11 @@ class Dataset:
 def read(
     folder: Path, *, pool: str, problems: Problems, examples_per_template: int, held_out: list[str]
 ) -> Iterator[tuple[Task, list[Example]]]:
-    """One task per dataset, named `<pool>:<dataset>`; rows of a dataset may lie anywhere."""
+    """One task per dataset, named `<pool>:<dataset>`; rows of a dataset may lie anywhere.
+
+    Raises:
+        InputError: no dataset has a name in `held_out`.
+    """
     datasets: dict[str, Dataset] = {}
     for path, file in walk(folder, rf"[^/]+{TABLES}", problems):
         for place, row in read_rows(file, path, problems):
@@ -90,6 +95,7 @@ def read(
                 found.add(template, row, examples_per_template)
             except BadRecord as problem:
                 problems.bad(problem, place)
+    check_held_out(pool, held_out, datasets)
     for name, found in sorted(datasets.items()):
         wordings = tuple(template.replace("_", " ") for template in found.templates)
         if wordings:

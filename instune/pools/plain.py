@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from instune.config import Section
-from instune.pools.fields import optional_text, optional_texts, text
+from instune.pools.fields import optional_id, optional_text, optional_texts, text
 from instune.pools.files import walk
 from instune.pools.problems import BadRecord, Problems, shown
 from instune.pools.rows import TABLES, read_rows
@@ -52,19 +52,27 @@ def add_row(tasks: dict[str, Collected], row: dict[str, Any], pool: str) -> None
     """Add a row to its task.
 
     Raises:
-        BadRecord: a column is missing or of another type, the split is unknown or changes, the output is no choice.
+        BadRecord: a column is missing or of another type, the instruction is empty, the split is unknown, split or category
+            change, the output is no choice.
     """
     name, instruction, split = text(row, "task"), text(row, "instruction"), optional_text(row, "split") or "train"
+    if not instruction.strip():
+        raise BadRecord("instruction: is empty; a task needs its instruction (for conversations: reader chat)", shown(name))
     if split not in ("train", "test"):
         raise BadRecord("split: expected train or test", shown(split))
     given, output, choices = optional_text(row, "input"), text(row, "output"), _choices(row)
     if choices is not None and output not in choices:
-        raise BadRecord("output: expected one of the choices", shown(output))
-    task = tasks.setdefault(name, Collected(optional_text(row, "category"), split))
+        found = f"{shown(output)} among {shown(list(choices))}"
+        raise BadRecord(f"output: expected one of the choices (in CSV one cell, {SEPARATOR} between them, blanks count)", found)
+    category, own_id = optional_text(row, "category"), optional_id(row)
+    task = tasks.setdefault(name, Collected(category, split))
     if split != task.split:
         raise BadRecord("split: differs from the task's first row", shown(split))
+    if category and task.category and category != task.category:
+        raise BadRecord("category: differs from the task's first one", shown(category))
+    task.category = task.category or category
     index = task.wordings.setdefault(instruction, len(task.wordings))
-    example_id = f"{pool}:{name}:{optional_text(row, 'id') or len(task.examples)}"
+    example_id = f"{pool}:{name}:{own_id}" if own_id else f"{pool}:{name}#{len(task.examples)}"
     task.examples.append(Example(f"{pool}:{name}", example_id, given, (output,), choices, index))
 
 

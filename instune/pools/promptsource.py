@@ -6,7 +6,7 @@
       metadata: !TemplateMetadata {original_task: true, metrics: [Accuracy], choices_in_prompt: true, languages: [en]}
       name: exercise
 
-Jinja in a sandbox, split at `|||`, both parts stripped.
+Jinja in a sandbox, within the bounds of bounded_jinja.py, split at `|||`, both parts stripped.
 """  # noqa: E501
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any
 import yaml
 from jinja2 import TemplateError, pass_context
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 
+from instune.pools.bounded_jinja import BoundedEnvironment, RefusedError
 from instune.pools.fields import encodable, optional_text, optional_texts, text
 from instune.pools.problems import BadRecord, shown
 
@@ -73,10 +73,10 @@ def _most_frequent(items: list[Any]) -> list[Any]:
     return [item for item, count in counts if count == counts[0][1]]
 
 
-def _environment() -> ImmutableSandboxedEnvironment:
-    environment = ImmutableSandboxedEnvironment()
+def _environment() -> BoundedEnvironment:
+    environment = BoundedEnvironment()
     environment.globals = {"zip": zip, "range": environment.globals["range"]}
-    environment.filters |= {"choice": _choice, "most_frequent": _most_frequent}
+    environment.add_filters({"choice": _choice, "most_frequent": _most_frequent})
     return environment
 
 
@@ -124,7 +124,9 @@ def _protected(value: Any) -> Any:
 
 
 def _parts(source: str, row: Mapping[str, Any]) -> list[str]:
-    rendered = compiled(source).render(row)
+    template = compiled(source)
+    ENVIRONMENT.start()
+    rendered = template.render(row)
     return [encodable("row", part.replace(PROTECTED, SEPARATOR).strip()) for part in rendered.split(SEPARATOR)]
 
 
@@ -132,12 +134,15 @@ def apply(template: PromptTemplate, row: Mapping[str, Any]) -> tuple[str, str, t
     """Prompt, target and choices of a row, as promptsource's `Template.apply` and `get_answer_choices_list` give them.
 
     Raises:
-        BadRecord: the template does not apply to the row: no target, an empty one, or a variable that the row does not have.
+        BadRecord: the template does not apply to the row: no target, an empty one, a variable that the row does not have,
+            or too much work.
     """
     try:
         variables = _protected(row)
         choices = None if template.answer_choices is None else _parts(template.answer_choices, variables)
         parts = _parts(template.jinja, {**variables, "answer_choices": choices})
+    except RefusedError as error:
+        raise BadRecord(f"template {template.name!r}: {error.message}") from None
     except (
         TemplateError,
         TypeError,

@@ -22,7 +22,9 @@ from instune.pools import (
     plain,
     super_natural_instructions,
 )
+from instune.pools.files import seen
 from instune.pools.problems import BadRecord, Problems, shown
+from instune.pools.rows import TABLE_NAMES
 from instune.records import Example, Task
 
 PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$")]  # a folder's name under data/raw, never a path
@@ -54,8 +56,34 @@ READERS: dict[str, Read] = {
     "super_natural_instructions": super_natural_instructions.read,
 }
 
+LOOKS_FOR = {
+    "bbh": "bbh/*.json, tasks/*.json or *.json, each of a task",
+    "bigbench": "benchmark_tasks/*/task.json, or a table of definitions and one of instances",
+    "chat": TABLE_NAMES,
+    "instruction_induction": "raw/induce/*.json or raw/execute/*.json, and annotations/*.json",
+    "natural_instructions_v1": "*.json, each of a task, and split.json, or a table of definitions and one of instances",
+    "p3": "templates.yaml, and beside it *.jsonl, *.json and *.parquet, each also with .gz, and *.hub.json",
+    "p3_rendered": TABLE_NAMES,
+    "plain": TABLE_NAMES,
+    "super_natural_instructions": "tasks/*.json and splits/*/*_tasks.txt, or a table of definitions and one of instances",
+}
+
 TASK_ID = re.compile(r"[^\W_][^\x00-\x1f/\\\x7f]{0,199}")
 TASK_ID_RULE = "a letter or digit, then up to 199 characters, none of them a slash, a backslash or a control character"
+
+
+def _all_bad(problem: BadRecord, pool: str, task: Task, examples: list[Example], problems: Problems) -> None:
+    for found in [f": example {shown(example.example_id)}" for example in examples] or [""]:
+        problems.bad(problem, f"{pool}: task {shown(task.task_id)}{found}")
+
+
+def _nothing_found(folder: Path, name: str, reader: str, problems: Problems) -> str:
+    message = f"{folder}: no task was found that pools.{name} asks for. Left out: {dict(problems.counts) or 'nothing'}."
+    if reader == "hub":
+        return message
+    names = seen(folder)
+    there = ", ".join(map(shown, names[:3])) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"{message}\n  The reader {reader} looks for {LOOKS_FOR[reader]}.\n  There are: {there or 'no files'}."
 
 
 def _kept(task: Task, examples: list[Example], seen: set[str], problems: Problems) -> list[Example]:
@@ -96,9 +124,9 @@ def read_pool(raw: Path, name: str, settings: PoolSettings, problems: Problems) 
     flat = settings.model_dump(exclude={"reader"})
     for task, examples in READERS[settings.reader](folder, pool=name, problems=problems, **flat):
         if not TASK_ID.fullmatch(task.task_id):
-            problems.bad(BadRecord(f"task id: expected {TASK_ID_RULE}", shown(task.task_id)), name)
+            _all_bad(BadRecord(f"task id: expected {TASK_ID_RULE}", shown(task.task_id)), name, task, examples, problems)
         elif task.task_id in task_ids and task.task_id != current:
-            problems.bad(BadRecord("task id: used before in this pool", shown(task.task_id)), name)
+            _all_bad(BadRecord("task id: used before in this pool", shown(task.task_id)), name, task, examples, problems)
         elif kept := _kept(task, examples, example_ids, problems):
             task_ids.add(task.task_id)
             current = task.task_id
@@ -106,6 +134,4 @@ def read_pool(raw: Path, name: str, settings: PoolSettings, problems: Problems) 
         elif task.task_id != current:
             problems.leave_out("task without instances", task.task_id)
     if not task_ids:
-        raise InputError(
-            f"{folder}: no task was found that pools.{name} asks for. Left out: {dict(problems.counts) or 'nothing'}."
-        )
+        raise InputError(_nothing_found(folder, name, settings.reader, problems))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -16,8 +18,10 @@ from instune.pools.files import content, lines
 from instune.pools.hub_rows import load_rows, parse_pin
 from instune.pools.problems import BadRecord, Problems, shown
 
-TABLES = r"\.(?:jsonl|json|csv|parquet)(?:\.gz)?"  # ends of the names of tables
+TABLES = r"(?i:\.(?:jsonl|json|csv|parquet)(?:\.gz)?)"  # ends of the names of tables
 PINNED = ".hub.json"
+END = re.compile(rf"(?i:{re.escape(PINNED)})$|{TABLES}$")
+TABLE_NAMES = "*.jsonl, *.json, *.csv and *.parquet, each also with .gz, and *.hub.json"
 
 
 def _json_list(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -44,10 +48,12 @@ def _csv(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, 
     csv.field_size_limit(sys.maxsize)
     try:
         text = io.StringIO(content(file).decode("utf-8-sig"), newline="")
-        reader = csv.DictReader(text, strict=True, restkey="", restval=None)
+        reader = csv.DictReader(text, strict=True)
+        if twice := [column for column, count in Counter(reader.fieldnames or ()).items() if count > 1]:
+            raise BadRecord("header: a column name stands there twice", shown(twice))
         for number, row in enumerate(reader, start=1):
             place = f"{name}: row {number}"
-            if "" in row or None in row.values():
+            if None in row or None in row.values():
                 problems.bad(BadRecord("row has more or fewer cells than the header", shown(list(row.values()))), place)
             else:
                 yield place, row
@@ -74,14 +80,23 @@ def _pinned(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[st
         yield f"{name}: row {number}", row | pin.columns
 
 
+def table_name(path: str) -> str:
+    """A task's name for a table: its place in the pool without the ends of its name, `:` for `/`."""
+    return END.sub("", path).replace("/", ":")
+
+
 READERS = {"jsonl": _json_lines, "json": _json_list, "csv": _csv, "parquet": _parquet}
 
 
 def read_rows(file: IO[bytes], name: str, problems: Problems) -> Iterator[tuple[str, dict[str, Any]]]:
     """(place, row) of every good row of a table; the format follows from the end of the name."""
-    kind = name.removesuffix(".gz").rpartition(".")[2]
-    reader = _pinned if name.endswith(PINNED) else READERS[kind]
+    kind = name.lower().removesuffix(".gz").rpartition(".")[2]
+    reader, before, empty = _pinned if name.lower().endswith(PINNED) else READERS[kind], problems.counts.total(), True
     try:
-        yield from reader(file, name, problems)
+        for pair in reader(file, name, problems):
+            empty = False
+            yield pair
+        if empty and problems.counts.total() == before:
+            problems.leave_out("table without rows", name)
     except BadRecord as problem:
         problems.bad(problem, name)

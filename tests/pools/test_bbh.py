@@ -56,6 +56,15 @@ def test_description_examples_and_worked_answers_come_together(tmp_path):
     }
 
 
+def test_task_files_may_lie_in_the_pool_s_own_folder(tmp_path):
+    (tmp_path / "one.json").write_text(json.dumps({"examples": [{"input": "1?", "target": "yes"}]}))
+    (tmp_path / "descriptions.json").write_text(json.dumps({"one": "Say it."}))
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes/two.json").write_text("{}")
+    [(task, _)] = bbh.read(tmp_path, pool="p", problems=Problems(tmp_path, strict=True))
+    assert task.task_id == "p:one"
+
+
 @pytest.mark.skipif(not PUBLISHED.is_dir(), reason=f"{PUBLISHED} is absent")
 def test_the_published_tasks_are_read_whole():
     pairs = list(bbh.read(PUBLISHED, pool="bbh", problems=Problems(PUBLISHED, strict=True)))

@@ -50,13 +50,14 @@ def test_a_broken_member_of_a_zip_is_a_bad_record_and_the_walk_goes_on(tmp_path)
     assert problems.first == {"not readable": "b.json"}
 
 
-def test_a_line_beyond_the_limit_ends_its_file(tmp_path, monkeypatch):
+def test_a_line_beyond_the_limit_is_left_out_and_the_next_is_read(tmp_path, monkeypatch):
     monkeypatch.setattr(files, "LIMIT", 2**20)
-    (tmp_path / "a.json").write_bytes(b"first\n" + b"x" * 2**20 + b"y\nlast\n")
+    (tmp_path / "a.json").write_bytes(b"first\n" + b"x" * 2**20 * 3 + b"y\nnext\n" + b"x" * 2**20 + b"\nlast\n" + b"x" * 2**22)
     (tmp_path / "b.json").write_bytes(b"x" * (2**20 - 1) + b"\nlast")
     problems = Problems(tmp_path, strict=False)
     found = [place for name, file in walk(tmp_path, r"[^/]+\.json", problems) for place, _ in lines(file, name, problems)]
-    assert found == ["a.json: line 1", "b.json: line 1", "b.json: line 2"]
+    assert found == ["a.json: line 1", "a.json: line 3", "a.json: line 5", "b.json: line 1", "b.json: line 2"]
+    assert problems.counts == {"line of more than 1 MiB": 3}
     assert problems.first == {"line of more than 1 MiB": "a.json: line 2"}
 
 
@@ -98,3 +99,35 @@ def test_numbers_in_names_are_compared_as_numbers_of_any_length():
     names = ["task2", "task10", "task9_b", "task9", "task" + "9" * 5_000, "task1" + "0" * 5_000, "\u0667", "task010"]
     in_order = ["task2", "task9", "task9_b", "task10", "task010", "task" + "9" * 5_000, "task1" + "0" * 5_000, "\u0667"]
     assert sorted(names, key=natural_key) == in_order
+
+
+HIDDEN = [
+    "._x.json",
+    ".ipynb_checkpoints/x.json",
+    "__MACOSX/._x.json",
+    "a/.git/x.json",
+    "dataset_infos.json",
+    "dataset_info.json",
+]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_hidden_files_are_not_looked_at(tmp_path, packed):
+    archive = zipfile.ZipFile(tmp_path / "POOL.ZIP", "w") if packed else None
+    for name in [*HIDDEN, "x.json", "a/x.json"]:
+        if archive:
+            archive.writestr(name, "{")
+        else:
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text("{")
+    if archive:
+        archive.close()
+        (tmp_path / "._POOL.ZIP").write_bytes(b"of an archiver")
+    found, problems = read(tmp_path, strict=True)
+    assert ([name for name, _ in found], problems.counts) == (["a/x.json", "x.json"], {})
+    assert files.seen(tmp_path) == ["a/x.json", "x.json"]
+
+
+def test_a_hidden_file_is_no_sign_of_a_layout(tmp_path):
+    (tmp_path / "._x.json").write_text("")
+    assert not files.holds(tmp_path, r"[^/]*x\.json")

@@ -39,7 +39,7 @@ def test_rows_of_a_task_are_gathered_with_every_wording(tmp_path):
         "train",
     )
     assert [(e.example_id, e.choices, e.wording_index) for e in examples] == [
-        ("p:colour:0", ("blue", "red"), 0),
+        ("p:colour#0", ("blue", "red"), 0),
         ("p:colour:x", ("blue", "green"), 1),
     ]
     assert (other.metric, other.split, other.category) == ("rouge_l", "test", "c")
@@ -76,14 +76,20 @@ def test_parquet_and_a_json_list_give_the_same_as_lines(tmp_path):
     ("change", "reason"),
     [
         ({"output": None}, "output: expected text"),
-        ({"output": "green", "choices": ["blue"]}, "output: expected one of the choices"),
+        (
+            {"output": "green", "choices": ["blue"]},
+            "output: expected one of the choices (in CSV one cell, ||| between them, blanks count)",
+        ),
+        ({"instruction": " "}, "instruction: is empty; a task needs its instruction (for conversations: reader chat)"),
+        ({"category": "other"}, "category: differs from the task's first one"),
+        ({"id": 1.5}, "id: expected text or a whole number"),
         ({"split": "dev"}, "split: expected train or test"),
         ({"split": "test"}, "split: differs from the task's first row"),
         ({"choices": [1]}, "choices: expected a non-empty list of text"),
     ],
 )
 def test_a_bad_row_stops_or_is_counted(tmp_path, change, reason):
-    write(tmp_path, ROW, ROW | change)
+    write(tmp_path, ROW | {"category": "c"}, ROW | change)
     with pytest.raises(InputError, match=r"t\.jsonl: line 2") as error:
         read(tmp_path)
     assert reason in str(error.value)
@@ -108,3 +114,31 @@ def test_files_that_are_no_tables_are_bad_records(tmp_path):
         "not a JSON list of objects": 1,
         "not valid CSV": 1,
     }
+
+
+def test_no_position_equals_an_id(tmp_path):
+    rows = [{}, {"id": "0"}, {"id": 1}, {"id": "#0"}, {"id": None}]
+    [(_, examples)], _ = read(write(tmp_path, *[ROW | row for row in rows]))
+    assert [example.example_id for example in examples] == ["p:colour#0", "p:colour:0", "p:colour:1", "p:colour:#0", "p:colour#4"]
+
+
+def test_a_category_may_stand_in_any_row(tmp_path):
+    [(task, examples)], _ = read(write(tmp_path, ROW, ROW | {"category": "c"}, ROW))
+    assert (task.category, len(examples)) == ("c", 3)
+
+
+def test_choices_that_do_not_fit_are_shown_with_their_separator(tmp_path):
+    (tmp_path / "t.csv").write_text("task,instruction,input,output,choices\nt,i,x,blue,blue | red\n")
+    with pytest.raises(InputError, match=r"\|\|\| between them.*Found: 'blue' among \['blue \| red'\]"):
+        read(tmp_path)
+
+
+def test_a_column_name_twice_is_refused(tmp_path):
+    (tmp_path / "t.csv").write_text("task,instruction,input,output,input\nt,i,x,y,z\n")
+    with pytest.raises(InputError, match=r"t\.csv: header: a column name stands there twice.*'input'"):
+        read(tmp_path)
+
+
+def test_a_column_without_a_name_is_a_column(tmp_path):
+    (tmp_path / "t.csv").write_text(",task,instruction,input,output\n0,t,i,x,y\n")
+    assert len(read(tmp_path)[0][0][1]) == 1
