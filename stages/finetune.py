@@ -1,7 +1,7 @@
 """Fine-tune the base model on the selected tasks with the chosen instructions and loss mask.
 
-Reads:  data/selection.json (`selected`: task ids); data/instructions/ (artefact); data/pool/tasks.parquet, examples.parquet;
-        data/models/base/; sections finetune, prompt, seed
+Reads:  data/selection.json (task ids, and example ids where it names some); data/instructions/ (artefact);
+        data/pool/tasks.parquet, examples.parquet; data/models/base/; sections finetune, prompt, seed
 Writes: data/models/tuned/: weights, configuration, tokenizer with chat template, generation configuration;
         reports/finetune.json: rows, tokens by segment, what was dropped and cut, steps, loss, validation NLL before and after;
         reports/curves/finetune/: one series per metric over optimizer steps
@@ -26,8 +26,9 @@ from instune import config, models
 from instune.bilevel.artefact import Artefact, load_artefact
 from instune.config import Section
 from instune.prompts import Prompt, load_template
-from instune.records import Example, Task, read_examples, read_tasks
+from instune.records import Example, Task, read_tasks
 from instune.results import read_json, write_json
+from instune.selection.chosen import chosen_examples
 from instune.tuning.adapters import add_lora, merge_lora
 from instune.tuning.batches import collate
 from instune.tuning.checkpoint import run_key
@@ -134,14 +135,14 @@ def main(
     """Train, and write the model, its report and its curves."""
     values = config.load(SECTIONS)
     params, prompt, seed = values["finetune"], values["prompt"], values["seed"]
-    selected, artefact, base = read_json(selection)["selected"], load_artefact(instructions), models.weights_hash(model)
+    choice, artefact, base = read_json(selection), load_artefact(instructions), models.weights_hash(model)
     artefact.check_base_model(base)
     accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
     tokenizer, net = models.load_tokenizer(model), models.load_model(model, device=accelerator.device)
     models.check_positions(net.config, prompt.max_tokens)
     gather, seq2seq = _collate(artefact, tokenizer, models.decoder_start(net)), net.config.is_encoder_decoder
-    pool = read_tasks(tasks), read_examples(examples, selected)
-    data = _rows(values, selected, artefact, tokenizer, pool, seq2seq=seq2seq)
+    pool = read_tasks(tasks), chosen_examples(examples, choice)
+    data = _rows(values, choice["selected"], artefact, tokenizer, pool, seq2seq=seq2seq)
     if data.passes > 1 and accelerator.is_main_process:
         print(f"the budget takes {data.passes} passes over the selected tasks' examples: they repeat")
     if params.method == "lora":

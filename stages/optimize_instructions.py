@@ -23,8 +23,9 @@ from instune.bilevel.loop import Schedule, Solve
 from instune.config import Section
 from instune.models import check_positions, load_config, load_model, load_tokenizer, weights_hash
 from instune.prompts import Prompt
-from instune.records import Example, Task, read_examples, read_tasks
+from instune.records import Example, Task, read_tasks
 from instune.results import read_json, write_json, write_text
+from instune.selection.chosen import chosen_examples
 from instune.tuning.checkpoint import run_key
 from stages.command import run
 
@@ -79,7 +80,8 @@ def _cross_fit(values: dict[str, Any], pool: list[Task], examples: dict[str, lis
 def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path, report: Path, curves: Path) -> None:
     """Write the artefact, its report and its curves."""
     values = config.load(SECTIONS)
-    params, selected, weights = values["optimize"], read_json(selection)["selected"], weights_hash(model)
+    params, choice, weights = values["optimize"], read_json(selection), weights_hash(model)
+    selected = choice["selected"]
     shutil.rmtree(curves, ignore_errors=True)
     if params.method == "human":
         write_text(curves / "plots" / "metrics" / "outer_loss.tsv", "step\touter_loss\n0\t\n")
@@ -88,7 +90,7 @@ def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path
         print(f"{out}: human instructions for {len(selected)} tasks")
         return
     by_task: dict[str, list[Example]] = {task_id: [] for task_id in selected}
-    for example in read_examples(examples, selected):
+    for example in chosen_examples(examples, choice):
         by_task[example.task_id].append(example)
     # A task without a definition has its instruction in its examples' text: there is none to optimize.
     pool = [task for task in read_tasks(tasks).values() if by_task.get(task.task_id) and task.definition.strip()]

@@ -1,7 +1,8 @@
 """One self-contained page: what was run, what it brought, and what to distrust.
 
 Reads:  reports/data_card.json, lengths.json, optimize.json, finetune.json, scores.json; reports/curves/optimize/ and finetune/;
-        data/selection.json; data/predictions/base/ and tuned/ (predictions.jsonl); every section of params.yaml
+        data/selection.json, selection_details.json; data/predictions/base/ and tuned/ (predictions.jsonl);
+        every section of params.yaml
 Writes: reports/report.html
 """
 
@@ -27,6 +28,7 @@ SECTIONS = {
     "align": dict,
     "embed": dict,
     "lengths": dict,
+    "embed_model": dict,
     "select": dict,
     "optimize": dict,
     "finetune": dict,
@@ -40,6 +42,7 @@ def main(
     card: Path,
     lengths: Path,
     selection: Path,
+    selection_details: Path,
     optimize: Path,
     finetune: Path,
     finetune_curves: Path,
@@ -56,6 +59,7 @@ def main(
         card=read_json(card),
         lengths=read_json(lengths),
         selection=read_json(selection),
+        selection_details=read_json(selection_details),
         optimize=read_json(optimize),
         finetune=read_json(finetune),
         scores=read_json(scores),

@@ -11,8 +11,8 @@ pinned in a file as in hub_rows.py; not CSV, whose cells are text where template
     {"premise": "The host cancelled the party.", "choice1": "She was certain she had the flu.", "choice2": "She worried ...",
      "question": "cause", "idx": 0, "label": 0}
 
-Each dataset is a task and each template one of its wordings; a wording's text is the template with its variables replaced by
-their names. The rendered text holds instruction and input in one, so an example carries it as a message, and the instruction is
+Each dataset is a task and each template one of its wordings; a wording's text is the template with the word `text` for each of
+its variables. The rendered text holds instruction and input in one, so an example carries it as a message, and the instruction is
 not said again.
 """
 

@@ -32,7 +32,7 @@ PROTECTED = "\ue000\ue001\ue000"  # private-use characters stand for a separator
 EXPRESSION = re.compile(r"\{\{-?(.*?)-?\}\}", re.DOTALL)
 STATEMENT = re.compile(r"\{%.*?%\}|\{#.*?#\}", re.DOTALL)
 LITERAL = re.compile(r"""["']([^"']*)["']""")
-VARIABLE = re.compile(r"""(?<![\w.'"])[A-Za-z_]\w*""")
+VARIABLE = "text"  # stands for every variable in a wording
 
 
 @dataclass(frozen=True)
@@ -162,15 +162,17 @@ def apply(template: PromptTemplate, row: Mapping[str, Any]) -> tuple[str, str, t
     return parts[0], target, tuple(choices) if choices and target in choices else None
 
 
-def _name(match: re.Match[str]) -> str:
-    """What stands for an expression: a literal's text, or the first variable's name."""
-    expression = match[1].strip()
-    if literal := LITERAL.fullmatch(expression):
-        return literal[1]
-    return " ".join(VARIABLE.findall(expression)[:1]).replace("_", " ")
+def _replacement(match: re.Match[str]) -> str:
+    """What stands for an expression: a literal's text, or `text`."""
+    literal = LITERAL.fullmatch(match[1].strip())
+    return literal[1] if literal else VARIABLE
 
 
 def wording(template: PromptTemplate) -> str:
-    """The template's prompt with each variable replaced by its name and the branches' texts kept."""
+    """The template's prompt with `text` for each variable; literals and the texts of all branches are kept.
+
+    Chosen and seen on the same six P3 targets (`python -m tools.fidelity`): with field names instead, 1.08 fewer of 5 tasks agree
+    with INSTA's published ones, paired difference -1.08 [-2.25, 0.09]. No difference is not excluded.
+    """
     prompt = STATEMENT.sub(" ", template.jinja.partition(SEPARATOR)[0])
-    return " ".join(EXPRESSION.sub(_name, prompt).split())
+    return " ".join(EXPRESSION.sub(_replacement, prompt).split())

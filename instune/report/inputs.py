@@ -42,8 +42,8 @@ class Inputs:
 
     Attributes:
         params: section -> parameters.
-        card, lengths, selection, optimize, finetune, scores: what ingest, lengths, select_tasks, optimize_instructions, finetune
-            and score wrote.
+        card, lengths, selection, selection_details, optimize, finetune, scores: what ingest, lengths, select_tasks,
+            optimize_instructions, finetune and score wrote.
         finetune_curves, optimize_curves: panel -> curve -> (step, value) pairs.
         samples: target task -> its first examples.
         versions: package -> version.
@@ -53,6 +53,7 @@ class Inputs:
     card: Mapping[str, Any]
     lengths: Mapping[str, Any]
     selection: Mapping[str, Any]
+    selection_details: Mapping[str, Any]
     optimize: Mapping[str, Any]
     finetune: Mapping[str, Any]
     scores: Mapping[str, Any]

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from instune.evaluation.metrics import TEXT_METRICS, exact_match
 from instune.evaluation.predictions import Prediction
-from instune.report import data, numbers, plots, tables
+from instune.report import data, numbers, plots, selection, tables
 from instune.report.inputs import Curves, Inputs, Pair
 
 PACKAGED_NOTE = "instruction-tuned, was 4-bit"
@@ -85,7 +85,7 @@ def left_out(inputs: Inputs) -> tables.Rows:
     for pool, card in sorted(inputs.card.items()):
         found.append((f"ingest, {pool}", "left out; the reasons stand under Data", sum(card["skipped"].values())))
         found.append((f"ingest, {pool}", "examples dropped for their overlap with targets", card["dropped_for_overlap"]))
-    found.append(("embed", "instructions longer than the encoder reads", inputs.selection["truncated"]))
+    found.append(("select_tasks", "compared texts longer than the encoder or model reads", inputs.selection["truncated"]))
     for reason, count in sorted(inputs.optimize.get("dropped", {}).items()):
         found.append(("optimize_instructions", f"dropped: {reason}", count))
     for what in ("dropped", "truncated"):
@@ -123,7 +123,7 @@ def _run(inputs: Inputs) -> dict[str, Any]:
         },
         "pools": data.pools(inputs.card, inputs.lengths),
         "selection": inputs.selection,
-        "selected": tables.selected(inputs.selection),
+        "chosen": selection.view(inputs.selection, inputs.selection_details, inputs.params["select"]),
         "optimize": inputs.optimize,
         "fold_ends": [f"fold {number} {end}" for number in folds for end in ("first", "last")],
         "optimize_plots": curve_plots(inputs.optimize_curves, "optimize"),

@@ -8,7 +8,6 @@ from typing import Any
 from instune.evaluation.metrics import TEXT_METRICS
 from instune.report.numbers import FLOORS, METRICS, floors_with, interval, number
 
-SHOWN_TASKS = 10  # selected tasks per target; the rest stand in data/selection.json
 Rows = list[list[str]]
 
 
@@ -39,19 +38,6 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Rows:
         else:
             rows.append([name, plain(value)])
     return rows
-
-
-def selected(selection: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Per target: its best tasks as (task, score, votes) rows, how many more there are, and the margin at the cut."""
-    return [
-        {
-            "target": target,
-            "rows": [[entry["task_id"], cosine(entry["score"]), votes(entry["votes"])] for entry in ranked[:SHOWN_TASKS]],
-            "more": max(0, len(ranked) - SHOWN_TASKS),
-            "margin": cosine(selection["margin"][target]),
-        }
-        for target, ranked in sorted(selection["targets"].items())
-    ]
 
 
 def cosine(value: float | None) -> str:

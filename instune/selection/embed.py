@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +12,7 @@ from sentence_transformers import SentenceTransformer
 from tqdm import tqdm
 
 from instune.errors import InputError
-from instune.records import Task
+from instune.records import Example, Task
 from instune.selection.cache import EmbeddingCache
 
 TEXTS_PER_WRITE = 256  # texts between two writes to the cache
@@ -84,11 +84,25 @@ def wordings(tasks: Iterable[Task]) -> list[tuple[str, int, str]]:
     return rows
 
 
-def summary(pools: np.ndarray, tokens: np.ndarray, truncated: np.ndarray) -> dict[str, dict[str, int]]:
-    """Per pool: number of wordings, the longest in tokens, how many are longer than the encoder reads.
+def inputs(examples: Mapping[str, Sequence[tuple[int, Example]]]) -> list[tuple[str, int, str]]:
+    """(task id, index, text) of every input that is not blank, by task id.
 
     Args:
-        pools: pool name of each wording, (n,).
+        examples: task id -> (index, example) pairs.
+    """
+    return [
+        (task_id, index, example.input)
+        for task_id in sorted(examples)
+        for index, example in examples[task_id]
+        if example.input.strip()
+    ]
+
+
+def summary(pools: np.ndarray, tokens: np.ndarray, truncated: np.ndarray) -> dict[str, dict[str, int]]:
+    """Per pool: number of texts, the longest in tokens, how many are longer than the encoder reads.
+
+    Args:
+        pools: pool name of each text, (n,).
         tokens: its tokens before truncation, (n,).
         truncated: whether they are too many, (n,).
     """

@@ -1,12 +1,12 @@
 """Rank source tasks by how close their wordings are to a target's: pure functions on a similarity matrix.
 
-Similarities are cosines in millionths, as integers: what differs by less is a tie, whatever the batch size or the machine
-did to the last bits, and a tie is resolved by position. Columns are sorted by task, so position is order of task id.
+Similarities, mostly cosines, are in millionths, as integers: what differs by less is a tie, whatever the batch size or the
+machine did to the last bits, and a tie is resolved by position. Columns are sorted by task, so position is order of task id.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -66,18 +66,20 @@ def nearest(similarities: np.ndarray, count: int) -> np.ndarray:
     return np.stack(rows)
 
 
-def count_votes(similarities: np.ndarray, owners: np.ndarray, tasks: int) -> np.ndarray:
+def count_votes(similarities: np.ndarray, owners: np.ndarray, tasks: int, *, only_positive: bool = False) -> np.ndarray:
     """How many target wordings have a wording of task t at rank r: (T, VOTES).
 
     Args:
         similarities: (m, n).
         owners: task position of each column, (n,).
         tasks: number of source tasks, T.
+        only_positive: a similarity of 0 or less casts no vote.
     """
-    voted = owners[nearest(similarities, VOTES)]  # (m, at most VOTES)
+    columns = nearest(similarities, VOTES)  # (m, at most VOTES)
     votes = np.zeros((tasks, VOTES), dtype=np.int64)
-    ranks = np.broadcast_to(np.arange(voted.shape[1]), voted.shape)
-    np.add.at(votes, (voted, ranks), 1)
+    ranks = np.broadcast_to(np.arange(columns.shape[1]), columns.shape)
+    cast = np.take_along_axis(similarities, columns, axis=1) > 0 if only_positive else np.ones(columns.shape, dtype=bool)
+    np.add.at(votes, (owners[columns[cast]], ranks[cast]), 1)
     return votes
 
 
@@ -104,13 +106,47 @@ SCORES = {  # aggregation -> score of a block of rows, how the scores of blocks 
 }
 
 
-def rank(targets: np.ndarray, sources: np.ndarray, owners: np.ndarray, tasks: int, aggregation: Aggregation = "vote") -> Ranking:
+def rank_similarities(
+    blocks: Iterable[np.ndarray],
+    owners: np.ndarray,
+    tasks: int,
+    aggregation: Aggregation = "vote",
+    *,
+    only_positive: bool = False,
+) -> Ranking:
     """Rank tasks by the similarity of their wordings to the target's; ties by position.
 
-    `vote` compares votes lexicographically from rank 1 on, then the highest cosine: the order that INSTA's weights
+    `vote` compares votes lexicographically from rank 1 on, then the highest similarity: the order that INSTA's weights
     10^(3 (10 - rank)) encode (arXiv 2404.16418, deleted selection code), without their floats; tasks without a vote follow by
-    cosine, so that more than the voted can be taken. `max` is the highest cosine of any two wordings, `mean` the mean over all
-    pairs (INSTA's older code), `mean_of_max` the mean over target wordings of the highest with the task.
+    similarity, so that more than the voted can be taken. `max` is the highest similarity of any two wordings, `mean` the mean
+    over all pairs (INSTA's older code), `mean_of_max` the mean over target wordings of the highest with the task.
+
+    Args:
+        blocks: similarities in millionths, integers (m_i, n), whose rows together are the target's wordings; at least one.
+        owners: task position of each source wording, (n,), ascending.
+        tasks: number of source tasks, T; each owns a wording.
+        aggregation: how the similarities of wordings become an order of tasks.
+        only_positive: a similarity of 0 or less casts no vote. Right for shares of words, where 0 is nothing in common;
+            a cosine has no such point, and votes as in INSTA whatever its sign.
+    """
+    score, combine = SCORES[aggregation]
+    starts = np.searchsorted(owners, np.arange(tasks))
+    votes, scores, rows = np.zeros((tasks, VOTES), dtype=np.int64), [], 0
+    for similarities in blocks:
+        scores.append(score(similarities, starts))
+        rows += len(similarities)
+        if aggregation == "vote":
+            votes += count_votes(similarities, owners, tasks, only_positive=only_positive)
+    combined = combine.reduce(scores)
+    if aggregation in ("mean", "mean_of_max"):
+        sizes = np.diff(starts, append=len(owners)) if aggregation == "mean" else 1
+        combined = np.rint(combined / (rows * sizes)).astype(np.int64)
+    keys = [-combined, *(-votes[:, place] for place in reversed(range(VOTES)))]  # lexsort: the last key decides first
+    return Ranking(np.lexsort(keys), combined, votes)
+
+
+def rank(targets: np.ndarray, sources: np.ndarray, owners: np.ndarray, tasks: int, aggregation: Aggregation = "vote") -> Ranking:
+    """Rank tasks by the cosines of their wordings with the target's, as `rank_similarities` says.
 
     Args:
         targets: unit vectors of the target's wordings, (m, d).
@@ -119,17 +155,5 @@ def rank(targets: np.ndarray, sources: np.ndarray, owners: np.ndarray, tasks: in
         tasks: number of source tasks, T; each owns a wording.
         aggregation: how the similarities of wordings become an order of tasks.
     """
-    score, combine = SCORES[aggregation]
-    starts = np.searchsorted(owners, np.arange(tasks))
-    votes, scores = np.zeros((tasks, VOTES), dtype=np.int64), []
-    for start in range(0, len(targets), ROWS):
-        similarities = similarity(targets[start : start + ROWS], sources)
-        scores.append(score(similarities, starts))
-        if aggregation == "vote":
-            votes += count_votes(similarities, owners, tasks)
-    combined = combine.reduce(scores)
-    if aggregation in ("mean", "mean_of_max"):
-        sizes = np.diff(starts, append=len(owners)) if aggregation == "mean" else 1
-        combined = np.rint(combined / (len(targets) * sizes)).astype(np.int64)
-    keys = [-combined, *(-votes[:, place] for place in reversed(range(VOTES)))]  # lexsort: the last key decides first
-    return Ranking(np.lexsort(keys), combined, votes)
+    blocks = (similarity(targets[start : start + ROWS], sources) for start in range(0, len(targets), ROWS))
+    return rank_similarities(blocks, owners, tasks, aggregation)

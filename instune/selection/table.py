@@ -1,7 +1,8 @@
-"""The table of embeddings: one row per text, with its vector."""
+"""The table of embeddings: one row per text of a kind (wording, example, hidden_state, gradient), with its vector."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,9 +27,9 @@ class Embeddings:
 
     Attributes:
         task_ids: the owner of each row, (n,).
-        indices: the row's place among its task's wordings, (n,).
+        indices: the row's place among its task's wordings, or among its task's examples in pool order, (n,).
         vectors: unit length, float32, (n, d).
-        truncated: whether the text was longer than the encoder reads, (n,).
+        truncated: whether the text was longer than the model reads, (n,).
     """
 
     task_ids: tuple[str, ...]
@@ -37,17 +38,22 @@ class Embeddings:
     truncated: np.ndarray
 
 
-def write(path: Path, kind: str, rows: Embeddings) -> None:
-    """Write the table, whole or not at all."""
+def _as_table(kind: str, rows: Embeddings) -> pa.Table:
     count, width = rows.vectors.shape
-    offsets = pa.array(np.arange(0, (count + 1) * width, width, dtype=np.int32))
+    offsets = pa.array(np.arange(count + 1, dtype=np.int32) * width)
     vectors = pa.ListArray.from_arrays(offsets, pa.array(rows.vectors.reshape(-1), pa.float32()))
     columns = [list(rows.task_ids), [kind] * count, rows.indices, vectors, rows.truncated]
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)]
+    return pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def write(path: Path, kinds: Mapping[str, Embeddings]) -> None:
+    """Write the rows of each kind, whole or not at all; without a kind the table is empty."""
+    tables = [_as_table(kind, rows) for kind, rows in kinds.items()]
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(path.name + ".partial")
     try:
-        pq.write_table(pa.Table.from_arrays(arrays, schema=SCHEMA), partial, compression="zstd")
+        pq.write_table(pa.concat_tables([SCHEMA.empty_table(), *tables]), partial, compression="zstd")
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)

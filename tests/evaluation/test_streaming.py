@@ -68,8 +68,15 @@ def test_scored_ids_are_those_of_the_training_row(tiny_model, tokenizer, tmp_pat
 def test_every_character_of_the_continuation_is_scored(context, continuation, tiny_model, tokenizer, tmp_path):
     request = open_lm(tiny_model, tokenizer, tmp_path).likelihood_request(context, continuation)
     whole = tokenizer.decode(request.ids + request.continuation, skip_special_tokens=False)
-    assert whole == context + continuation
+    swallowed = tokenizer.decode(request.continuation, skip_special_tokens=False) == context + continuation
+    assert whole == ("<|im_end|>" if swallowed else "") + context + continuation
     assert len(tokenizer.decode(request.continuation, skip_special_tokens=False)) >= len(continuation)
+
+
+def test_a_context_that_the_continuation_swallows_leaves_the_token_before_all_text(tiny_model, tokenizer, tmp_path):
+    request = open_lm(tiny_model, tokenizer, tmp_path).likelihood_request("p", "p")
+    assert tokenizer.decode(request.continuation) == "pp"
+    assert (request.ids, request.merged) == ([tokenizer.eos_token_id], True)
 
 
 def test_a_merge_across_the_border_is_scored_whole_and_marked(tiny_model, tokenizer, tmp_path):

@@ -101,20 +101,20 @@ def test_a_draw_depends_on_the_row_alone():
 @pytest.mark.parametrize(
     ("jinja", "words"),
     [
-        ("{{ premise }} so? ||| x", "premise so?"),
-        ("{% if a == 1 %}Cause{% else %}Effect{% endif %}:\n{{ text_a|trim }} ||| x", "Cause Effect : text a"),
-        ("One of {{ ', '.join(answer_choices) }} or {{'none'}}? ||| x", "One of answer choices or none?"),
-        ("{# note #}{{choices['text'][0]}} ||| x", "choices"),
+        ("{{ premise }} so? ||| x", "text so?"),
+        ("{% if a == 1 %}Cause{% else %}Effect{% endif %}:\n{{ text_a|trim }} ||| x", "Cause Effect : text"),
+        ("One of {{ ', '.join(answer_choices) }} or {{'none'}}? ||| x", "One of text or none?"),
+        ("{# note #}{{choices['text'][0]}} ||| x", "text"),
     ],
 )
-def test_a_wording_is_the_template_with_names_for_variables(jinja, words):
+def test_a_wording_is_the_template_with_one_word_for_all_variables(jinja, words):
     assert promptsource.wording(template(jinja)) == words
 
 
 def test_a_dataset_is_a_task_and_its_templates_are_wordings(tmp_path):
     [(task, examples)], problems = read(write(tmp_path, ROW, ROW | {"label": -1}))
     assert (task.task_id, task.metric, task.split) == ("p3:super_glue:copa", "rouge_l", "train")
-    assert task.wordings == ("premise because so ?", "Write the premise of choice1:")
+    assert task.wordings == ("text because so ?", "Write the premise of text:")
     assert [(e.wording_index, e.input, e.references) for e in examples] == [
         (0, "It rained.  because?", ("wet",)),
         (1, "Write the premise of WET:", ("It rained.",)),
@@ -126,7 +126,7 @@ def test_a_dataset_is_a_task_and_its_templates_are_wordings(tmp_path):
 
 def test_a_held_out_dataset_is_asked_its_original_task_only(tmp_path):
     [(task, examples)], _ = read(write(tmp_path, ROW), held_out=["super_glue/copa"])
-    assert (task.split, task.metric, task.wordings, len(examples)) == ("test", "choice", ("premise because so ?",), 1)
+    assert (task.split, task.metric, task.wordings, len(examples)) == ("test", "choice", ("text because so ?",), 1)
 
 
 def test_one_template_per_row_is_drawn_by_its_place(tmp_path):

@@ -119,7 +119,40 @@ SELECTION = {
     "selected": ["task0_source", "task1_source"],
     "margin": dict.fromkeys(TASKS, 0.0312),
     "truncated": 4,
+    "filled": {},
+    "unranked": 0,
+    "stability": {task: {"mean": 0.75, "min": 0.5} for task in TASKS} | {"task03_topic": None},
 }
+DETAILS = {
+    "matches": {
+        task: [
+            {
+                "task_id": f"task{number}_source",
+                "target_wording": f"Name what {task} asks for.",
+                "source_wording": "Name it. " * (30 if number else 1),
+                "score": 0.9 - 0.07 * number,
+            }
+            for number in range(2)
+        ]
+        for task in TASKS
+    },
+    "scores": {
+        "targets": list(TASKS),
+        "tasks": ["task0_source", "task1_source"],
+        "scores": [[0.9, 0.9, 0.9], [0.83, 0.83, -0.05]],
+        "of": [3, 2],
+    },
+    "truncated": {"task0_source": [0, 2]},
+    "map": {
+        "points": [
+            {"task_id": name, "wording": 0, "text": f"Text of {name}.", "category": "Colours", "kind": kind, "x": x, "y": -x}
+            for name, kind, x in (("task0_source", "chosen", 0.5), ("task01_colour", "target", 0.25), ("task9", "other", -0.5))
+        ],
+        "of": 7,
+        "shares": [0.25, 0.125],
+    },
+}
+NO_DETAILS = {"matches": {}, "scores": None, "truncated": {}, "map": None}
 CARD = {
     "playground": {
         "tasks": 72,
@@ -194,19 +227,21 @@ base_model: {source: packaged, name: smollm2-135m-instruct}
 align: {encoder: "packaged:all-minilm-l6-v2", epochs: 0}
 embed: {batch_size: 64}
 lengths: {examples_per_pool: 2000}
-select: {method: instruction, top_k: 2}
+embed_model: {kinds: [hidden_state], examples: 8}
+select: {method: instruction, aggregation: vote, top_k: 2}
 optimize: {method: human, embedder: {soft_tokens: 16, gamma: auto}}
 finetune: {loss_mask: it, normalize_by: weights, max_tokens: 100000, learning_rate: 1e-4}
 evaluate: {max_new_tokens: 32, batch_size: 16, precision: auto}
 score: {confidence: 0.95}
 """
+FILES = ("card", "lengths", "selection", "selection_details", "optimize", "finetune", "scores")
 CURVES = {"train/loss": [3.1, 2.0, 1.4, 1.1], "validation/loss": [2.9, 1.5], "learning_rate": [1e-4, 5e-5, 0.0]}
 
 
 def write_run(folder: Path) -> dict[str, Path]:
     """Write everything that the report reads, params.yaml too; returns the stage's keywords."""
-    paths = {name: folder / f"{name}.json" for name in ("card", "lengths", "selection", "optimize", "finetune", "scores")}
-    for name, value in zip(paths, (CARD, LENGTHS, SELECTION, OPTIMIZE, FINETUNE, scores()), strict=True):
+    paths = {name: folder / f"{name}.json" for name in FILES}
+    for name, value in zip(FILES, (CARD, LENGTHS, SELECTION, DETAILS, OPTIMIZE, FINETUNE, scores()), strict=True):
         write_json(paths[name], value)
     for model in ("base", "tuned"):
         paths[model] = folder / model
@@ -225,7 +260,7 @@ def load(folder: Path) -> Inputs:
     paths = write_run(folder)
     return Inputs(
         params=config.load(SECTIONS, path=folder / "params.yaml"),
-        **{name: read_json(paths[name]) for name in ("card", "lengths", "selection", "optimize", "finetune", "scores")},
+        **{name: read_json(paths[name]) for name in FILES},
         finetune_curves=read_curves(paths["finetune_curves"]),
         optimize_curves=read_curves(paths["optimize_curves"]),
         samples=read_samples(paths["base"], paths["tuned"], 3),

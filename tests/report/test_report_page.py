@@ -9,7 +9,7 @@ from instune.evaluation.scores import all_scores
 from instune.records import Exemplar, Task
 from instune.report.inputs import read_curves, read_samples
 from instune.report.page import PACKAGED_NOTE, render, target_name
-from tests.report.made import FLOORS, LEARNED, TASKS, load, predictions, write_run
+from tests.report.made import FLOORS, LEARNED, NO_DETAILS, TASKS, load, predictions, write_run
 from tests.report.parsed import Page
 
 
@@ -54,9 +54,11 @@ def test_markup_in_an_answer_a_task_name_and_a_reason_stays_text(tmp_path):
     selection = inputs.selection | {
         "targets": {attack: inputs.selection["targets"]["task01_colour"]},
         "margin": {attack: None},
+        "stability": {attack: None},
     }
     curves = {attack: {attack: [(0, 1.0), (1, 0.5)]}}
-    text = render(replace(inputs, card=card, samples=samples, selection=selection, finetune_curves=curves))
+    changes = {"card": card, "samples": samples, "selection": selection, "selection_details": NO_DETAILS}
+    text = render(replace(inputs, **changes, finetune_curves=curves))
     assert "script" not in Page(text).tags
     assert attack not in text
     assert attack + "\"'&" in Page(text).texts
@@ -194,7 +196,7 @@ def test_accuracy_of_choice_tasks_is_on_the_page_over_the_tasks_that_have_it(inp
 
 def test_tasks_drawn_at_random_are_not_called_the_best(inputs):
     params = inputs.params | {"select": {"method": "random", "top_k": 2}}
-    text = render(replace(inputs, params=params, selection=inputs.selection | {"method": "random"}))
+    text = render(replace(inputs, params=params, selection=inputs.selection | {"method": "random"}, selection_details=NO_DETAILS))
     assert "2 drawn for each target" in text
     assert "the best 2" not in text
 

@@ -6,12 +6,27 @@ import pytest
 
 from instune.errors import InputError
 from instune.records import Task
-from instune.selection.choose import choose
+from instune.selection.choose import choose as choose_by
+from instune.selection.choose import some_examples
+from instune.selection.instances import Instances
+from instune.selection.settings import ExamplesPerTask, Select
 from instune.selection.table import Embeddings
 
 
+def choose(method, *, top_k, aggregation="vote", max_target_wordings=None, per_category_cap=None, **changes):
+    select = Select(
+        method=method,
+        aggregation=aggregation,
+        top_k=top_k,
+        max_target_wordings=max_target_wordings,
+        per_category_cap=per_category_cap,
+        examples_per_task=None,
+    )
+    return choose_by(select, **{"evaluated": 1} | changes)
+
+
 def pool(wordings):
-    return {name: Task(name, "tiny", "c", texts[0], texts) for name, texts in wordings.items()}
+    return {name: Task(name, "tiny", name, texts[0], texts) for name, texts in wordings.items()}
 
 
 def rows_at(tasks, angles):
@@ -64,6 +79,15 @@ def test_a_task_without_instruction_cannot_be_compared(without):
     assert choose("all", top_k=1, **CALL | {"tasks": tasks})["selected"] == ["a", "b", "c", "d"]
 
 
+@pytest.mark.parametrize("method", ["random", "all", "category", "examples", "hidden_states", "gradient"])
+def test_the_methods_named_as_the_way_out_need_no_instruction(method):
+    tasks = {name: Task(name, "tiny", "chat", "", ("",)) for name in TASKS}
+    with pytest.raises(InputError, match=rf"needs no instruction \(.*{method}"):
+        choose("bm25", top_k=1, **CALL | {"tasks": tasks})
+    chosen = choose(method, top_k=1, **CALL | {"tasks": tasks, "rows": example_rows(EXAMPLES)})
+    assert len(chosen["targets"]["target"]) == (4 if method == "all" else 1)
+
+
 def test_nothing_left_out_has_no_margin():
     assert choose("instruction", top_k=4, **CALL)["margin"] == {"target": None}
 
@@ -85,7 +109,7 @@ def test_random_depends_on_seed_and_target_alone():
     sources = [f"s{number:02}" for number in range(40)]
 
     def draw(seed, targets, order):
-        arguments = CALL | {"sources": order, "targets": targets, "seed": seed}
+        arguments = CALL | {"tasks": dict.fromkeys(sources, TASKS["a"]), "sources": order, "targets": targets, "seed": seed}
         return choose("random", top_k=8, **arguments)["targets"]
 
     first = draw(0, ["x", "y"], sources)
@@ -126,3 +150,221 @@ def test_a_task_without_embedding_is_refused():
     rows = rows_at({name: task for name, task in TASKS.items() if name != "c"}, ANGLES)
     with pytest.raises(InputError, match="task c: wording 0 has no embedding"):
         choose("instruction", top_k=1, **CALL | {"rows": rows})
+
+
+def test_only_the_first_wordings_of_a_target_are_compared_where_so_many_are_asked_for():
+    several = {**TASKS, "target": replace(TASKS["target"], wordings=("t0", "t0", "t1", "t2"))}
+    rows = rows_at(several, ANGLES | {"target": [0.0, 0.0, 0.2, 1.2]})
+    arguments = CALL | {"tasks": several, "rows": rows, "aggregation": "mean"}
+
+    def order(limit):
+        chosen = choose("instruction", top_k=4, max_target_wordings=limit, **arguments)["targets"]["target"]
+        return [choice["task_id"] for choice in chosen]
+
+    def by_hand(angles):
+        means = {
+            name: np.mean([np.cos(own - angle) for own in ANGLES[name] for angle in angles]) for name in ("a", "b", "c", "d")
+        }
+        return sorted(means, key=means.get, reverse=True)
+
+    assert order(2) == by_hand([0.0, 0.2])
+    assert order(None) == order(9) == by_hand([0.0, 0.2, 1.2])
+    assert order(2) != order(None)
+
+
+def test_a_cap_takes_the_best_of_each_category_and_moves_the_margin():
+    draw = np.random.default_rng(3)
+    names = [f"s{number:02}" for number in range(30)]
+    tasks = {name: Task(name, "tiny", f"c{number % 4}", name, (name,)) for number, name in enumerate(names)}
+    tasks["target"] = Task("target", "tiny", "c0", "t", ("t",))
+    angles = {"target": [0.0]} | {name: [float(draw.uniform(0.1, 1.5))] for name in names}
+    arguments = CALL | {"tasks": tasks, "sources": names, "rows": rows_at(tasks, angles)}
+    for cap in (1, 2, 3, 8):
+        kept = []
+        for name in sorted(names, key=lambda name: angles[name]):
+            if sum(tasks[other].category == tasks[name].category for other in kept) < cap:
+                kept.append(name)
+        count = min(4, len(kept))
+        chosen = choose("instruction", top_k=count, per_category_cap=cap, **arguments)
+        assert [choice["task_id"] for choice in chosen["targets"]["target"]] == kept[:count]
+        left = [name for name in sorted(names, key=lambda name: angles[name]) if name in kept[count:]]
+        gap = np.cos(angles[kept[count - 1][:]][0]) - np.cos(angles[left[0]][0]) if left else None
+        assert chosen["margin"]["target"] == (pytest.approx(gap, abs=2e-6) if left else None)
+
+
+@pytest.mark.parametrize("method", ["instruction", "random", "category"])
+def test_a_cap_that_leaves_too_few_is_refused_with_what_is_left(method):
+    tasks = {name: replace(task, category="one") for name, task in TASKS.items()}
+    with pytest.raises(InputError, match=r"select.per_category_cap: 2 leaves 2 of select.top_k 3 .* target"):
+        choose(method, top_k=3, per_category_cap=2, **CALL | {"tasks": tasks})
+    assert choose("all", top_k=3, per_category_cap=2, **CALL | {"tasks": tasks})["selected"] == ["a", "b", "c", "d"]
+
+
+def test_a_larger_random_choice_holds_the_smaller_one():
+    sources = [f"s{number:02}" for number in range(40)]
+    arguments = CALL | {"sources": sources, "tasks": dict.fromkeys([*sources, "target"], TASKS["a"])}
+    small, large = (set(choose("random", top_k=k, **arguments)["selected"]) for k in (5, 9))
+    assert small < large
+
+
+def test_category_takes_the_targets_own_then_others_by_seed_and_counts_these():
+    sources = [f"s{number:02}" for number in range(40)]
+    tasks = {name: Task(name, "tiny", f"c{number % 8}", name, (name,)) for number, name in enumerate(sources)}
+    tasks["target"] = Task("target", "tiny", "c3", "t", ("t",))
+    arguments = CALL | {"sources": sources, "tasks": tasks}
+    own = {name for name in sources if tasks[name].category == "c3"}
+    assert len(own) == 5
+    few = choose("category", top_k=3, **arguments)
+    assert set(few["selected"]) < own
+    assert few["filled"] == {"target": 0}
+    many = choose("category", top_k=9, **arguments)
+    assert own < set(many["selected"])
+    assert many["filled"] == {"target": 4}
+    assert many["selected"] != choose("category", top_k=9, **arguments | {"seed": 1})["selected"]
+    assert choose("random", top_k=9, **arguments)["filled"] == {}
+
+
+def test_category_refuses_a_target_whose_category_has_no_source():
+    with pytest.raises(InputError, match=r"category knows nothing of 1 of 1 target.*'target' of target"):
+        choose("category", top_k=1, **CALL)
+
+
+def example_rows(angles):
+    """Vectors of examples: task -> angle of each of its examples, from index 0."""
+    flat = [(name, index, angle) for name, row in angles.items() for index, angle in enumerate(row)]
+    vectors = np.array([[np.cos(angle), np.sin(angle)] for *_, angle in flat], dtype=np.float32)
+    indices = np.array([index for _, index, _ in flat])
+    return Embeddings(tuple(name for name, *_ in flat), indices, vectors, np.zeros(len(flat), dtype=bool))
+
+
+EXAMPLES = {"target": [1.5, 0.0, 0.2], "a": [0.5, 0.7], "b": [1.4, 1.2, 1.0], "c": [0.1, 0.3]}
+
+
+@pytest.mark.parametrize("method", ["examples", "hidden_states", "gradient"])
+def test_examples_that_are_evaluated_do_not_choose(method):
+    chosen = choose(method, top_k=2, **CALL | {"rows": example_rows(EXAMPLES)})
+    assert [choice["task_id"] for choice in chosen["targets"]["target"]] == ["c", "a"]
+    # the mean of two unit vectors points half-way: the target's second and third example to 0.1, c's to 0.2, a's to 0.6
+    assert [choice["score"] for choice in chosen["targets"]["target"]] == [round(np.cos(0.1), 6), round(np.cos(0.5), 6)]
+    assert chosen["margin"]["target"] == pytest.approx(np.cos(0.5) - np.cos(1.1), abs=2e-6)
+    assert chosen["unranked"] == 1  # d has no example
+    with pytest.raises(InputError, match="task target: has no embedded example beyond its first 3, which are evaluated"):
+        choose(method, top_k=2, **CALL | {"rows": example_rows(EXAMPLES), "evaluated": 3})
+
+
+def test_source_tasks_without_examples_cannot_fill_the_budget():
+    with pytest.raises(InputError, match=r"select.top_k: 4 is more than the 3 of 4 source tasks that have embedded examples"):
+        choose("hidden_states", top_k=4, **CALL | {"rows": example_rows(EXAMPLES)})
+    with pytest.raises(InputError, match="none of the 4 source tasks has an embedded example"):
+        choose("gradient", top_k=1, **CALL | {"rows": example_rows({"target": [0.0, 0.1]})})
+
+
+def test_the_order_of_rows_in_the_table_does_not_matter():
+    rows, draw = example_rows(EXAMPLES), np.random.default_rng(0)
+    first = choose("examples", top_k=3, **CALL | {"rows": rows})
+    order = draw.permutation(len(rows.task_ids))
+    shuffled = Embeddings(
+        tuple(rows.task_ids[place] for place in order), rows.indices[order], rows.vectors[order], rows.truncated[order]
+    )
+    assert choose("examples", top_k=3, **CALL | {"rows": shuffled}) == first
+
+
+@pytest.mark.parametrize("task", ["target", "a"])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_example_vectors_that_are_not_finite_are_refused_by_task(task, value):
+    rows = example_rows(EXAMPLES)
+    rows.vectors[rows.task_ids.index(task) + 1, 0] = value
+    with pytest.raises(InputError, match=f"task {task}:"):
+        choose("examples", top_k=1, **CALL | {"rows": rows})
+
+
+def test_the_nearest_examples_are_those_of_nested_loops_and_the_union_over_targets():
+    draw = np.random.default_rng(5)
+    angles = {name: draw.uniform(0, 3, size=6).tolist() for name in ("t1", "t2", "a", "b", "c")}
+    chosen, ids = {"t1": ["a", "b"], "t2": ["b", "c"]}, {name: [f"{name}-{i}" for i in range(6)] for name in "abc"}
+    found = some_examples(
+        ExamplesPerTask(count=2, by="nearest"), chosen, ids, Instances(example_rows(angles), evaluated=2, way_out="")
+    )
+    expected = {name: set() for name in "abc"}
+    for target, names in chosen.items():
+        mean = np.sum([[np.cos(angle), np.sin(angle)] for angle in angles[target][2:]], axis=0)
+        for name in names:
+            scores = [np.dot(mean, [np.cos(angle), np.sin(angle)]) for angle in angles[name]]
+            expected[name] |= {f"{name}-{index}" for index in sorted(range(6), key=lambda index: -scores[index])[:2]}
+    assert {name: set(row) for name, row in found.items()} == expected
+    assert all(row == sorted(row) for row in found.values())
+
+
+def test_the_first_examples_need_no_vectors():
+    ids = {"b": ["b-0", "b-1", "b-2"], "a": ["a-0"]}
+    found = some_examples(ExamplesPerTask(count=2, by="first"), {"t": ["a", "b"]}, ids, None)
+    assert found == {"a": ["a-0"], "b": ["b-0", "b-1"]}
+
+
+def test_nearest_is_refused_where_examples_have_no_score_or_too_few_are_embedded():
+    wanted, ids = ExamplesPerTask(count=3, by="nearest"), {"a": ["a-0", "a-1", "a-2", "a-3"]}
+    with pytest.raises(InputError, match="nearest needs a method that scores examples"):
+        some_examples(wanted, {"target": ["a"]}, ids, None)
+    instances = Instances(example_rows(EXAMPLES), evaluated=1, way_out="Embed more.")
+    refused = r"count: 3 is more than the 2 examples of task a that are embedded.\n  Lower .*count to at most 2. Or: Embed more."
+    with pytest.raises(InputError, match=refused):
+        some_examples(wanted, {"target": ["a"]}, ids, instances)
+    assert some_examples(wanted, {"target": ["a"]}, {"a": ["a-0", "a-1"]}, instances) == {"a": ["a-0", "a-1"]}
+
+
+def test_bm25_needs_no_vectors_and_finds_the_wording_that_shares_rare_words():
+    tasks = pool(
+        {
+            "target": ("Count the vowels of the word.",),
+            "a": ("Count the words of the sentence.",),
+            "b": ("Tell how many vowels the word holds.", "Name the vowels."),
+            "c": ("Translate the sentence.",),
+        }
+    )
+    chosen = choose("bm25", top_k=3, **CALL | {"tasks": tasks, "sources": ["a", "b", "c"], "rows": None})
+    assert [choice["task_id"] for choice in chosen["targets"]["target"]] == ["b", "a", "c"]
+    assert chosen["targets"]["target"][2]["score"] == 0.0
+    assert sum(chosen["targets"]["target"][0]["votes"]) == 2
+
+
+def test_equally_near_examples_are_taken_by_index_whatever_the_order_of_rows():
+    rows = example_rows({"target": [0.0, 0.0], "a": [0.3, -0.3, 0.3, -0.3]})
+    order = np.array([4, 0, 5, 2, 1, 3])
+    shuffled = Embeddings(
+        tuple(rows.task_ids[place] for place in order), rows.indices[order], rows.vectors[order], rows.truncated[order]
+    )
+    ids, instances = {"a": ["a-0", "a-1", "a-2", "a-3"]}, Instances(shuffled, evaluated=1, way_out="")
+    found = some_examples(ExamplesPerTask(count=2, by="nearest"), {"target": ["a"]}, ids, instances)
+    assert found == {"a": ["a-0", "a-1"]}
+
+
+def test_the_nearest_examples_are_listed_in_pool_order():
+    angles = {"target": [0.0, 0.0], "a": [1.0] * 10}
+    angles["a"][8], angles["a"][1] = 0.1, 0.2
+    instances = Instances(example_rows(angles), evaluated=1, way_out="")
+    ids = {"a": [f"a-{number}" for number in range(10)]}
+    found = some_examples(ExamplesPerTask(count=2, by="nearest"), {"target": ["a"]}, ids, instances)
+    assert found == {"a": ["a-1", "a-8"]}
+
+
+def test_by_shared_words_a_wording_that_shares_none_does_not_vote_for_the_first_tasks():
+    tasks = pool(
+        {
+            "target": ("Translate sentence French.", "Übertrage Satz Französische."),
+            "a": ("Describe forecast tomorrow.", "Predict rainfall amount.", "Guess temperature outside."),
+            "b": ("Sort numbers ascending.",),
+            "c": ("Translate sentence French.",),
+        }
+    )
+    chosen = choose("bm25", top_k=2, **CALL | {"tasks": tasks, "sources": ["a", "b", "c"], "rows": None})
+    assert [choice["task_id"] for choice in chosen["targets"]["target"]] == ["c", "a"]
+    assert [sum(choice["votes"]) for choice in chosen["targets"]["target"]] == [1, 0]
+
+
+@pytest.mark.parametrize("method", ["examples", "hidden_states", "gradient"])
+def test_truncated_examples_are_counted_where_they_are_compared(method):
+    rows = example_rows(EXAMPLES)
+    cut = [("target", 0), ("target", 2), ("a", 1), ("b", 0), ("b", 2)]  # the first is evaluated and not compared
+    flags = np.array([key in cut for key in zip(rows.task_ids, rows.indices.tolist(), strict=True)])
+    chosen = choose(method, top_k=1, **CALL | {"rows": replace(rows, truncated=flags)})
+    assert chosen["truncated"] == 4

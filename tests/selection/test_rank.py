@@ -110,3 +110,13 @@ def test_a_vector_that_is_not_finite_is_refused_by_task(value):
     vectors[1, 1] = value
     with pytest.raises(InputError, match="task b"):
         check_finite(vectors, ["a", "b", "c"])
+
+
+def test_shares_of_0_cast_no_vote_and_cosines_below_0_do():
+    shares, owners = np.array([[0, 0, 300, 0, 500], [0, 0, 0, 0, 0]], dtype=np.int32), np.arange(5)
+    votes = count_votes(shares, owners, 5, only_positive=True)
+    assert votes.sum() == 2
+    assert (votes[4, 0], votes[2, 1]) == (1, 1)
+    cosines = np.array([[-300, 0, 200, -100, 100]], dtype=np.int32)
+    assert count_votes(cosines, owners, 5).sum(axis=1).tolist() == [1] * 5
+    assert count_votes(cosines, owners, 5).argmax(axis=1).tolist() == [4, 2, 0, 3, 1]

@@ -8,7 +8,7 @@ def test_rows_come_back_as_they_were(tmp_path):
     vectors = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
     vectors[2, 1] = np.nan
     rows = Embeddings(("a", "a", "b", "c", "c"), np.array([0, 1, 0, 0, 1]), vectors, np.array([True, False, False, True, False]))
-    write(tmp_path / "e.parquet", "wording", rows)
+    write(tmp_path / "e.parquet", {"wording": rows})
     back = read(tmp_path / "e.parquet", "wording")
     assert back.task_ids == rows.task_ids
     np.testing.assert_array_equal(back.vectors, vectors)
@@ -19,7 +19,17 @@ def test_rows_come_back_as_they_were(tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == ["e.parquet"]
 
 
-def test_a_kind_is_read_alone(tmp_path):
-    write(tmp_path / "e.parquet", "example", Embeddings(("a",), np.array([0]), np.ones((1, 2), np.float32), np.array([False])))
-    assert read(tmp_path / "e.parquet", "example").task_ids == ("a",)
+def test_a_kind_is_read_alone_and_kinds_differ_in_width(tmp_path):
+    example = Embeddings(("a",), np.array([7]), np.ones((1, 2), np.float32), np.array([False]))
+    state = Embeddings(("b", "b"), np.array([0, 1]), np.ones((2, 5), np.float32), np.array([False, True]))
+    write(tmp_path / "e.parquet", {"example": example, "hidden_state": state})
+    assert read(tmp_path / "e.parquet", "example").indices.tolist() == [7]
+    assert read(tmp_path / "e.parquet", "example").vectors.shape == (1, 2)
+    assert read(tmp_path / "e.parquet", "hidden_state").vectors.shape == (2, 5)
     assert read(tmp_path / "e.parquet", "wording").task_ids == ()
+
+
+def test_no_kind_is_an_empty_table(tmp_path):
+    write(tmp_path / "e.parquet", {})
+    assert pq.read_schema(tmp_path / "e.parquet").equals(SCHEMA)
+    assert read(tmp_path / "e.parquet", "gradient").task_ids == ()

@@ -1,0 +1,230 @@
+"""What the page says about the choice of source tasks: how it was made, what it rests on, how far it holds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from instune.report import tables
+
+SHOWN_TASKS = 10  # selected tasks per target; the rest stand in data/selection.json
+SHOWN_TARGETS = 20  # in the table of targets; the others unfold
+SHOWN_TEXT = 150  # characters of a wording in the open; the whole unfolds
+SHOWN_CUT = 20  # tasks with truncated wordings, by name
+COLOURS = 10  # categories with a colour of their own, the stylesheet's --category-0 and on; the others are grey
+WIDTH, EDGE = 640, 16  # of the map, in units of its own
+
+DRAWN = {
+    "random": "The tasks were drawn by seed and target: there are no scores and no margins, and no wording plays a part.",
+    "all": "Every source task was taken: there are no scores and no margins, and no wording plays a part.",
+    "category": "An oracle: tasks of the target's own category, drawn by seed and target, and of others where these are too few."
+    " There are no scores or margins.",
+}
+EXAMPLES = {
+    "examples": "the encoder's vectors of inputs",
+    "hidden_states": "the base model's hidden states over examples",
+    "gradient": "the base model's gradients on examples",
+}
+AGGREGATED = {
+    "vote": "the highest {unit} of a wording of the target with a wording of the task",
+    "max": "the highest {unit} of a wording of the target with a wording of the task",
+    "mean": "the mean {unit} over all pairs of a wording of the target and one of the task",
+    "mean_of_max": "the mean over the target's wordings of the highest {unit} with a wording of the task",
+}
+VOTES = "A vote at rank r: a wording of the target ranks a wording of the task as its r-th nearest; votes come before scores."
+SHARE = "The share, 0 to 1, is BM25 for the words of the target's wording over the most that they can reach; it is no cosine."
+MARGIN = "The margin is the gap in score at the cut{below}, – where nothing was cut."
+
+
+def unit(method: str) -> str:
+    """What two wordings, or two tasks, are compared by."""
+    return "share" if method == "bm25" else "cosine"
+
+
+def sentences(selection: Mapping[str, Any], select: Mapping[str, Any]) -> list[str]:
+    """How the tasks were found and what the numbers mean.
+
+    Args:
+        selection: data/selection.json.
+        select: the parameters.
+    """
+    method = selection["method"]
+    if method in DRAWN:
+        return [DRAWN[method]]
+    if method in EXAMPLES:
+        said = [
+            f"The score is the cosine between the target's mean and the task's of {EXAMPLES[method]}.",
+            MARGIN.format(below=""),
+            "No wordings are compared, so none matched best, and leaving one out would change nothing.",
+        ]
+        if selection["unranked"]:
+            said.append(f"Source tasks without embedded examples, which could not be chosen: {selection['unranked']}.")
+        return said
+    votes = select["aggregation"] == "vote"
+    said = [f"The score is {AGGREGATED[select['aggregation']].format(unit=unit(method))}."]
+    said += [SHARE] if method == "bm25" else []
+    said += [VOTES] if votes else []
+    return [*said, MARGIN.format(below=", below 0 where votes overrule scores" if votes else "")]
+
+
+def targets(selection: Mapping[str, Any], details: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Per target: its best tasks as table rows, the pairs of wordings, and how many more tasks there are."""
+    scored = selection["method"] not in DRAWN
+    found = []
+    for target, ranked in sorted(selection["targets"].items()):
+        rows = [[one["task_id"], tables.cosine(one["score"])] for one in ranked[:SHOWN_TASKS]] if scored else []
+        voted = any(one["votes"] for one in ranked)
+        pairs = [
+            {
+                "task_id": pair["task_id"],
+                "target": text(pair["target_wording"]),
+                "source": text(pair["source_wording"]),
+                "score": tables.cosine(pair["score"]),
+            }
+            for pair in details["matches"].get(target, [])[:SHOWN_TASKS]
+        ]
+        found.append(
+            {
+                "target": target,
+                "head": ["task", "score", *(["votes"] if voted else [])],
+                "rows": [row + ([tables.votes(one["votes"])] if voted else []) for row, one in zip(rows, ranked, strict=False)],
+                "names": [one["task_id"] for one in ranked],
+                "more": max(0, len(ranked) - SHOWN_TASKS),
+                "margin": tables.cosine(selection["margin"][target]),
+                "filled": selection["filled"].get(target, 0),
+                "pairs": pairs,
+            }
+        )
+    return found
+
+
+def text(whole: str) -> dict[str, str]:
+    """A text as its visible beginning and, where that is not all, the whole."""
+    if len(whole) <= SHOWN_TEXT:
+        return {"start": whole, "whole": ""}
+    return {"start": whole[:SHOWN_TEXT].rstrip() + "…", "whole": whole}
+
+
+def overview(selection: Mapping[str, Any]) -> dict[str, Any]:
+    """Head and rows of the table of targets, the first rows in the open.
+
+    A row: target, the scores of its first and its last task, the margin; where any target has it, the mean and the least overlap
+    without one wording.
+    """
+    rows, held = [], selection["stability"]
+    known = any(held.values())
+    for target, ranked in sorted(selection["targets"].items()):
+        row = [target, *(tables.cosine(ranked[place]["score"]) for place in (0, -1)), tables.cosine(selection["margin"][target])]
+        if known:
+            row += ["–", "–"] if held[target] is None else [f"{100 * held[target][name]:.0f} %" for name in ("mean", "min")]
+        rows.append(row)
+    head = ["target", "first score", "last score", "margin", *(["overlap, mean", "overlap, least"] if known else [])]
+    return {"head": head, "shown": rows[:SHOWN_TARGETS], "more": rows[SHOWN_TARGETS:]}
+
+
+def cut(selection: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any]:
+    """The truncated instructions of targets and chosen tasks by name, and how many there are in all."""
+    named = [
+        f"{task_id} (wording {', '.join(str(place + 1) for place in places)})" for task_id, places in details["truncated"].items()
+    ]
+    return {"all": selection["truncated"], "named": named[:SHOWN_CUT], "more": max(0, len(named) - SHOWN_CUT)}
+
+
+def _short(score: float) -> str:
+    """Two decimals, as `.46`, `−.05`, `1.00`."""
+    said = f"{round(score, 2) + 0.0:.2f}"  # + 0.0: no minus before a zero
+    return said.replace("0.", ".", 1).replace("-", "−")
+
+
+def heat(selection: Mapping[str, Any], details: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The table of scores: per task its cells, each with the score's last digits, its depth of colour and whether chosen."""
+    table = details["scores"]
+    if table is None:
+        return None
+    values = [score for row in table["scores"] for score in row]
+    low, span = min(values), (max(values) - min(values)) or 1.0
+    chosen = {target: {one["task_id"] for one in ranked} for target, ranked in selection["targets"].items()}
+    rows = [
+        {
+            "task": task_id,
+            "cells": [
+                {
+                    "score": _short(score),
+                    "depth": f"{45 * (score - low) / span:.0f}",
+                    "chosen": task_id in chosen[target],
+                }
+                for target, score in zip(table["targets"], row, strict=True)
+            ],
+        }
+        for task_id, row in zip(table["tasks"], table["scores"], strict=True)
+    ]
+    shown = [len(table["targets"]), len(table["tasks"])]
+    return {"targets": table["targets"], "rows": rows, "shown": shown, "of": table["of"], "low": low, "high": max(values)}
+
+
+def _colours(points: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Category -> its colour: the categories of targets first, then of chosen tasks, then those of most points."""
+    weights = {"target": 1_000_000, "chosen": 1_000, "other": 1}
+    seen = {category: Counter() for category in sorted({point["category"] for point in points})}
+    for point in points:
+        seen[point["category"]][point["kind"]] += 1
+    order = sorted(seen, key=lambda name: -sum(weights[kind] * count for kind, count in seen[name].items()))
+    return {name: number for number, name in enumerate(order[:COLOURS])}
+
+
+def plane(details: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The map: its points, those of targets last and so on top, in its own units, and its legend."""
+    drawn = details["map"]
+    if drawn is None:
+        return None
+    points, colours = drawn["points"], _colours(drawn["points"])
+    lows = {axis: min(point[axis] for point in points) for axis in "xy"}
+    span = max(max(point[axis] for point in points) - lows[axis] for axis in "xy") or 1.0
+    scale = (WIDTH - 2 * EDGE) / span
+    height = 2 * EDGE + scale * (max(point["y"] for point in points) - lows["y"])
+    kinds = Counter(point["kind"] for point in points)
+    placed = [
+        {
+            "x": f"{EDGE + scale * (point['x'] - lows['x']):.1f}",
+            "y": f"{height - EDGE - scale * (point['y'] - lows['y']):.1f}",
+            "kind": point["kind"],
+            "colour": colours.get(point["category"]),
+            "said": f"{point['task_id']}, {point['category']}: {point['text']}",
+        }
+        for point in sorted(points, key=lambda point: ["other", "chosen", "target"].index(point["kind"]))
+    ]
+    return {
+        "points": placed,
+        "width": WIDTH,
+        "height": f"{height:.0f}",
+        "legend": list(colours),
+        "grey": len({point["category"] for point in points}) - len(colours),
+        "kinds": kinds,
+        "of": drawn["of"],
+        "shares": " and ".join(f"{100 * share:.1f}" for share in drawn["shares"]),
+    }
+
+
+def view(selection: Mapping[str, Any], details: Mapping[str, Any], select: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything about the choice.
+
+    Args:
+        selection: data/selection.json.
+        details: data/selection_details.json.
+        select: the parameters.
+    """
+    return {
+        "method": selection["method"],
+        "unit": unit(selection["method"]),
+        "sentences": sentences(selection, select),
+        "selected": selection["selected"],
+        "scored": selection["method"] not in DRAWN,
+        "compared": bool(details["matches"]),
+        "overview": overview(selection),
+        "stability": any(selection["stability"].values()),
+        "targets": targets(selection, details),
+        "cut": cut(selection, details),
+        "heat": heat(selection, details),
+        "map": plane(details),
+    }
