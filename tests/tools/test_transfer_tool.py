@@ -69,7 +69,8 @@ def test_every_family_has_the_row_of_a_model_trained_on_its_tasks(stages, tmp_pa
     assert not list((tmp_path / ".scratch/transfer").iterdir())
 
 
-def test_a_killed_run_goes_on_with_the_next_family(stages, tmp_path, monkeypatch):
+def kill_after_the_first_family(tmp_path):
+    """Measure seed 0 until the second family's turn."""
     whole = transfer.after_training
 
     def killed(work, task_ids):
@@ -77,27 +78,21 @@ def test_a_killed_run_goes_on_with_the_next_family(stages, tmp_path, monkeypatch
             raise KeyboardInterrupt
         return whole(work, task_ids)
 
-    monkeypatch.setattr(transfer, "after_training", killed)
-    with pytest.raises(KeyboardInterrupt):
-        transfer.measure(0, tmp_path / "model", tmp_path / "out", tokens=500, examples=4)
-    monkeypatch.setattr(transfer, "after_training", whole)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transfer, "after_training", killed)
+        with pytest.raises(KeyboardInterrupt):
+            transfer.measure(0, tmp_path / "model", tmp_path / "out", tokens=500, examples=4)
+
+
+def test_a_killed_run_goes_on_with_the_next_family(stages, tmp_path):
+    kill_after_the_first_family(tmp_path)
     transfer.measure(0, tmp_path / "model", tmp_path / "out", tokens=500, examples=4)
     assert [part[0] for part in stages] == ["task0", "task1", "task2"]
     assert set(read_json(tmp_path / "out/seed-0.json")["families"]) == {"category0", "category1", "category2"}
 
 
-def test_rows_of_another_recipe_are_not_taken_over(stages, tmp_path, monkeypatch):
-    whole = transfer.after_training
-
-    def killed(work, task_ids):
-        if task_ids[0] == "task1":
-            raise KeyboardInterrupt
-        return whole(work, task_ids)
-
-    monkeypatch.setattr(transfer, "after_training", killed)
-    with pytest.raises(KeyboardInterrupt):
-        transfer.measure(0, tmp_path / "model", tmp_path / "out", tokens=500, examples=4)
-    monkeypatch.setattr(transfer, "after_training", whole)
+def test_rows_of_another_recipe_are_not_taken_over(stages, tmp_path):
+    kill_after_the_first_family(tmp_path)
     path = tmp_path / "params.yaml"
     path.write_text(path.read_text().replace("learning_rate: 3.0e-4", "learning_rate: 0.5"))
     transfer.measure(0, tmp_path / "model", tmp_path / "out", tokens=500, examples=4)
