@@ -22,6 +22,7 @@ STAGES = (
     "embed",
     "embed_model",
     "select_tasks",
+    "align_stability",
     "optimize_instructions",
     "finetune",
     "evaluate",

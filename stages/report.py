@@ -1,7 +1,8 @@
 """One self-contained page: what was run, what it brought, and what to distrust.
 
-Reads:  reports/data_card.json, lengths.json, optimize.json, finetune.json, scores.json; reports/curves/optimize/ and finetune/;
-        data/selection.json, selection_details.json; data/predictions/base/ and tuned/ (predictions.jsonl);
+Reads:  reports/data_card.json, lengths.json, align.json, optimize.json, finetune.json, scores.json;
+        reports/curves/optimize/ and finetune/;
+        data/selection.json, selection_details.json, align_stability.json; data/predictions/base/ and tuned/ (predictions.jsonl);
         every section of params.yaml
 Writes: reports/report.html
 """
@@ -26,6 +27,7 @@ SECTIONS = {
     "ingest": dict,
     "base_model": dict,
     "align": dict,
+    "align_stability": dict,
     "embed": dict,
     "lengths": dict,
     "embed_model": dict,
@@ -41,6 +43,8 @@ def main(
     *,
     card: Path,
     lengths: Path,
+    align: Path,
+    align_stability: Path,
     selection: Path,
     selection_details: Path,
     optimize: Path,
@@ -58,6 +62,8 @@ def main(
         params=params,
         card=read_json(card),
         lengths=read_json(lengths),
+        align=read_json(align),
+        align_stability=read_json(align_stability),
         selection=read_json(selection),
         selection_details=read_json(selection_details),
         optimize=read_json(optimize),

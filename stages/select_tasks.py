@@ -9,10 +9,11 @@ Reads
 Writes
     data/selection.json           targets: {target: [{task_id, score, votes}, ...]}, best first; selected: their union; examples:
                                   {task_id: [example_id, ...]}, null for all; method, top_k, margin at the cut per target,
-                                  truncated texts, filled, unranked, cost; stability: {target: {mean, min} overlap of the top_k
-                                  without one of its wordings, null for one wording}, {} where no wordings are compared
-    data/selection_details.json   for the page: matches: {target: [{task_id, target_wording, source_wording, score}, ...]}; scores
-                                  of chosen tasks for all targets; truncated: {task_id: [wording, ...]}; map of wordings
+                                  truncated texts, filled, unranked, cost
+    data/selection_details.json   for the page: matches: {target: [{task_id, target_wording, source_wording, score}, ...]};
+                                  stability: {target: {mean, min} overlap of the top_k without one of its wordings, null for one
+                                  wording}; both {} where no wordings are compared; scores of chosen tasks for all targets;
+                                  truncated: {task_id: [wording, ...]}; map of wordings
 """
 
 from __future__ import annotations
@@ -71,9 +72,7 @@ def main(*, tasks: Path, examples: Path, embeddings: Path, model_embeddings: Pat
     selection = selection_of(select, ranked, truncated, tasks=pool, sources=sources)
     chosen = {target: [choice["task_id"] for choice in choices] for target, choices in selection["targets"].items()}
     known = rows if KINDS.get(select.method) == "wording" else read(embeddings, "wording")
-    selection["stability"], behind = look_behind(
-        select, ranked, chosen, tasks=pool, sources=sources, rows=known, seed=params["seed"]
-    )
+    behind = look_behind(select, ranked, chosen, tasks=pool, sources=sources, rows=known, seed=params["seed"])
     selection["examples"] = None
     if select.examples_per_task is not None:
         selection["examples"] = some_examples(

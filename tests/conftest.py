@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -55,3 +56,23 @@ def tiny_pool() -> tuple[dict[str, Task], list[Example]]:
         task = make_task(number, split="train" if number < 6 else "test", category=f"category{number % 3}")
         tasks[task.task_id] = task
     return tasks, [make_example(task, number) for task in tasks.values() for number in range(5)]
+
+
+@pytest.fixture
+def unlike_pool(tiny_pool) -> tuple[dict[str, Task], list[Example]]:
+    """The tiny pool with two wordings per task that an encoder can tell from other tasks'."""
+    said = (
+        ("Translate the sentence into German.", "Say this in German."),
+        ("Count the animals in the list.", "How many animals are listed?"),
+        ("Is the film review positive?", "Tell whether the reviewer liked the movie."),
+        ("Name the capital of the country.", "Which city is the country's capital?"),
+        ("Write the chemical formula of the acid.", "Give the formula of this acid."),
+        ("Correct the spelling of the word.", "Fix the misspelt word."),
+        ("What does the recipe call for? 6", "List the ingredients. 6"),
+        ("Who won the football match? 7", "Name the winning team. 7"),
+    )
+    tasks = {
+        task.task_id: replace(task, definition=texts[0], wordings=texts)
+        for task, texts in zip(tiny_pool[0].values(), said, strict=True)
+    }
+    return tasks, tiny_pool[1]

@@ -42,8 +42,8 @@ class Inputs:
 
     Attributes:
         params: section -> parameters.
-        card, lengths, selection, selection_details, optimize, finetune, scores: what ingest, lengths, select_tasks,
-            optimize_instructions, finetune and score wrote.
+        card, lengths, align, align_stability, selection, selection_details, optimize, finetune, scores: what ingest, lengths,
+            align, align_stability, select_tasks, optimize_instructions, finetune and score wrote.
         finetune_curves, optimize_curves: panel -> curve -> (step, value) pairs.
         samples: target task -> its first examples.
         versions: package -> version.
@@ -52,6 +52,8 @@ class Inputs:
     params: Mapping[str, Any]
     card: Mapping[str, Any]
     lengths: Mapping[str, Any]
+    align: Mapping[str, Any]
+    align_stability: Mapping[str, Any]
     selection: Mapping[str, Any]
     selection_details: Mapping[str, Any]
     optimize: Mapping[str, Any]

@@ -123,7 +123,9 @@ def _run(inputs: Inputs) -> dict[str, Any]:
         },
         "pools": data.pools(inputs.card, inputs.lengths),
         "selection": inputs.selection,
-        "chosen": selection.view(inputs.selection, inputs.selection_details, inputs.params["select"]),
+        "chosen": selection.view(
+            inputs.selection, inputs.selection_details, inputs.params["select"], inputs.align, inputs.align_stability
+        ),
         "optimize": inputs.optimize,
         "fold_ends": [f"fold {number} {end}" for number in folds for end in ("first", "last")],
         "optimize_plots": curve_plots(inputs.optimize_curves, "optimize"),

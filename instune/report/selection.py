@@ -106,20 +106,23 @@ def text(whole: str) -> dict[str, str]:
     return {"start": whole[:SHOWN_TEXT].rstrip() + "…", "whole": whole}
 
 
-def overview(selection: Mapping[str, Any]) -> dict[str, Any]:
+def overview(selection: Mapping[str, Any], details: Mapping[str, Any], again: Mapping[str, Any]) -> dict[str, Any]:
     """Head and rows of the table of targets, the first rows in the open.
 
     A row: target, the scores of its first and its last task, the margin; where any target has it, the mean and the least overlap
-    without one wording.
+    without one wording; where the encoder was aligned by several seeds, the mean overlap of their choices.
     """
-    rows, held = [], selection["stability"]
+    rows, held = [], details["stability"]
     known = any(held.values())
     for target, ranked in sorted(selection["targets"].items()):
         row = [target, *(tables.cosine(ranked[place]["score"]) for place in (0, -1)), tables.cosine(selection["margin"][target])]
         if known:
             row += ["–", "–"] if held[target] is None else [f"{100 * held[target][name]:.0f} %" for name in ("mean", "min")]
+        if again["overlap"]:
+            row.append(f"{100 * again['overlap'][target]:.0f} %")
         rows.append(row)
     head = ["target", "first score", "last score", "margin", *(["overlap, mean", "overlap, least"] if known else [])]
+    head += [f"overlap of {again['choices']} alignments"] if again["overlap"] else []
     return {"head": head, "shown": rows[:SHOWN_TARGETS], "more": rows[SHOWN_TARGETS:]}
 
 
@@ -206,13 +209,38 @@ def plane(details: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def view(selection: Mapping[str, Any], details: Mapping[str, Any], select: Mapping[str, Any]) -> dict[str, Any]:
+def aligned(report: Mapping[str, Any], again: Mapping[str, Any]) -> str:
+    """What alignment did to the encoder, by pairs of tasks that it did not learn; empty where it was not aligned."""
+    if not report["epoch"]:
+        return ""
+    scores = [
+        f"{said} {report['before'][key]:.3f} → {report['after'][key]:.3f}"
+        for said, key in (("Pearson", "pearson"), ("AUC", "auc"))
+    ]
+    said = (
+        f"The encoder was aligned on {tables.plain(report['pairs']['train'])} pairs (alike: {report['alike']}); epoch"
+        f" {report['epoch']} was kept. On {tables.plain(report['pairs']['development'])} pairs of tasks set apart, cosine against"
+        f" same or other: {', '.join(scores)}."
+    )
+    others = [score["auc"] for score in again["development"]]
+    return said + (f" By other seeds the AUC after alignment is {min(others):.3f} to {max(others):.3f}." if others else "")
+
+
+def view(
+    selection: Mapping[str, Any],
+    details: Mapping[str, Any],
+    select: Mapping[str, Any],
+    align: Mapping[str, Any],
+    again: Mapping[str, Any],
+) -> dict[str, Any]:
     """Everything about the choice.
 
     Args:
         selection: data/selection.json.
         details: data/selection_details.json.
         select: the parameters.
+        align: reports/align.json.
+        again: data/align_stability.json.
     """
     return {
         "method": selection["method"],
@@ -221,8 +249,10 @@ def view(selection: Mapping[str, Any], details: Mapping[str, Any], select: Mappi
         "selected": selection["selected"],
         "scored": selection["method"] not in DRAWN,
         "compared": bool(details["matches"]),
-        "overview": overview(selection),
-        "stability": any(selection["stability"].values()),
+        "aligned": aligned(align, again) if selection["method"] == "instruction" else "",
+        "overview": overview(selection, details, again),
+        "stability": any(details["stability"].values()),
+        "alignments": again["choices"] if again["overlap"] else 0,
         "targets": targets(selection, details),
         "cut": cut(selection, details),
         "heat": heat(selection, details),

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from sentence_transformers.util import batch_to_device
 from tqdm import tqdm
 
 from instune.errors import InputError
-from instune.selection.pairs import Pairs
+from instune.selection.pairs import UNLIKE, Pairs, drawn, training_and_development
 
 Scores = dict[str, float]  # {"pearson", "auc"}
 
@@ -106,3 +107,54 @@ def align(
                 best, kept = copy.deepcopy(model.state_dict()), epoch
     model.load_state_dict(best)
     return scores, kept
+
+
+def _check(train: Pairs, without: int) -> None:
+    """Refuse pairs of one label: they would teach to call all texts alike, or none."""
+    same = int(sum(train.labels))
+    if not 0 < same < len(train.labels):
+        raise InputError(
+            f"align.epochs: the source tasks give {same} positive and {len(train.labels) - same} negative pairs to train on, and"
+            f" both are needed.\n  For {without} texts none of another task lies below a cosine of {UNLIKE}. Add tasks or"
+            " wordings, or set align.epochs: 0."
+        )
+
+
+def align_on(
+    model: SentenceTransformer,
+    groups: Mapping[str, Sequence[str]],
+    *,
+    pairs: int | None,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+    seed: int,
+) -> dict[str, Any]:
+    """Draw pairs of the groups, train in place, and report what it did.
+
+    Args:
+        model: the unaligned encoder.
+        groups: name -> texts that say the same.
+        pairs: of each label, drawn to train on and as many to develop; None: all of the recipe's.
+        epochs, batch_size, learning_rate: as in `align`.
+        seed: of pairs, order and dropout.
+
+    Returns:
+        `pairs`: numbers of training and development pairs and of texts without a negative; `epoch`: the one kept; `before`,
+        `after`: development scores.
+
+    Raises:
+        InputError: too few groups of two texts, pairs of one label only, or a loss that is not finite.
+    """
+    vectors = unit_vectors(model, {text for texts in groups.values() for text in texts}, batch_size)
+    train, development, without = training_and_development(groups, vectors, seed)
+    _check(train, without)
+    if pairs is not None:
+        train, development = drawn(train, pairs, seed), drawn(development, pairs, seed)
+    scores, kept = align(model, train, development, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
+    return {
+        "pairs": {"train": len(train.labels), "development": len(development.labels), "without_negative": without},
+        "epoch": kept,
+        "before": scores[0],
+        "after": scores[kept],
+    }

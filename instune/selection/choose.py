@@ -154,7 +154,7 @@ def choose(
 def selection_of(
     select: Select, ranked: Mapping[str, Ranked], truncated: int, *, tasks: Mapping[str, Task], sources: Sequence[str]
 ) -> dict[str, Any]:
-    """The content of `data/selection.json` but for `examples` and `stability`.
+    """The content of `data/selection.json` but for `examples`.
 
     Args:
         select: the section.

@@ -104,7 +104,7 @@ def look_behind(
     sources: Sequence[str],
     rows: Embeddings,
     seed: int,
-) -> tuple[dict[str, Any], dict[str, Any]]:
+) -> dict[str, Any]:
     """How far the choice holds, and what it rests on.
 
     Args:
@@ -117,8 +117,8 @@ def look_behind(
         seed: of the wordings on the map.
 
     Returns:
-        target -> stability, as `leave_one_wording_out` says, of none where no wordings are compared; and the content of
-        `data/selection_details.json`: `matches`, target -> closest pairs, `scores`, `truncated`, `map`.
+        The content of `data/selection_details.json`: `matches`, target -> closest pairs, and `stability`, target -> overlap as
+        `leave_one_wording_out` says, both empty where no wordings are compared; `scores`, `truncated`, `map`.
     """
     stability, matches, targets = {}, {}, list(chosen)
     if select.method in METHODS:
@@ -129,8 +129,9 @@ def look_behind(
     every = select.method == "all"  # to mark them all would mark nothing
     marked = [] if every else sorted({task_id for task_ids in chosen.values() for task_id in task_ids})
     limits = dict.fromkeys(marked) | dict.fromkeys(targets, select.max_target_wordings)
-    return stability, {
+    return {
         "matches": matches,
+        "stability": stability,
         "scores": score_table(ranked, chosen),
         "truncated": truncated_wordings(rows, tasks, limits) if select.method == "instruction" else {},
         "map": wording_map(rows, tasks, targets=targets, chosen=marked, others=sources, seed=seed),

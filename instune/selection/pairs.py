@@ -1,7 +1,7 @@
 """Pairs of wordings to align the encoder on, by INSTA's recipe (arXiv 2404.16418; deleted file make_datasets_train.py).
 
-Positives are pairs of wordings of one task. A negative pairs a wording with one of another task that the unaligned encoder finds
-unlike it. All wordings come from source tasks; development tasks are set apart by task.
+Positives are pairs of wordings of one task (or of what `alike.said_alike` groups). A negative pairs a wording with one of another
+task that the unaligned encoder finds unlike it. All wordings come from source tasks; development tasks are set apart by task.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def split_tasks(wordings: Mapping[str, Sequence[str]], seed: int) -> tuple[list[
     several = sorted(task_id for task_id, texts in wordings.items() if len(set(texts)) > 1)
     if len(several) < 3:
         raise InputError(
-            f"align.epochs: alignment learns from tasks with two wordings or more; it needs 3, and {len(several)} of the"
-            f" {len(wordings)} source tasks have them.\n  Set align.epochs: 0, or add wordings to the pool."
+            f"align.epochs: alignment learns from source tasks (of alike: category, from categories) with two wordings or more;"
+            f" it needs 3, and {len(several)} of {len(wordings)} have them.\n"
+            "  Set align.alike: examples (of tasks with positive examples) or category, add wordings, or set align.epochs: 0."
         )
     count = min(max(round(DEVELOPMENT_SHARE * len(several)), 2), len(several) - 1)
     held = set(Random(f"{seed} development").sample(several, count))
@@ -117,6 +118,14 @@ def training_and_development(
         _join(positives(development, 1.0, seed), any_other),
         without,
     )
+
+
+def drawn(pairs: Pairs, count: int, seed: int) -> Pairs:
+    """At most `count` pairs of each label, drawn; positives first."""
+    rows = sorted(zip(pairs.first, pairs.second, pairs.labels, strict=True))
+    Random(f"{seed} drawn").shuffle(rows)
+    kept = [row for label in (1.0, 0.0) for row in [row for row in rows if row[2] == label][:count]]
+    return Pairs(*(tuple(row[part] for row in kept) for part in range(3)))
 
 
 def _join(same: Sequence[tuple[str, str]], other: Sequence[tuple[str, str]]) -> Pairs:

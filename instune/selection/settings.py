@@ -1,15 +1,30 @@
-"""The section `select`: which source tasks, and which of their examples, are trained on."""
+"""The sections `align`, what the encoder learns before it compares, and `select`, which tasks and examples are trained on."""
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
 
 from instune.config import Section
+from instune.selection.alike import Alike
 from instune.selection.rank import Aggregation
 
 Method = Literal["instruction", "random", "all", "category", "examples", "bm25", "hidden_states", "gradient"]
+
+
+class Align(Section):
+    """The encoder and its alignment."""
+
+    encoder: str  # packaged:all-minilm-l6-v2, a folder, or a Hub name
+    revision: Annotated[str, Field(min_length=1)] | None  # commit, branch or tag of a Hub encoder; null for the other two
+    epochs: NonNegativeInt  # passes over pairs of wordings; 0 leaves the encoder as it is, and the next ones without use
+    # wordings: a positive pair is two wordings of a task (INSTA); examples: its definition followed by positive examples is one
+    # more, for tasks with one wording; category: two wordings of a category
+    alike: Alike
+    pairs: PositiveInt | None  # of each label, drawn to train on, and as many to develop; null: all that INSTA's recipe gives
+    batch_size: PositiveInt  # pairs per step
+    learning_rate: PositiveFloat  # of AdamW, after warm-up
 
 
 class ExamplesPerTask(Section):

@@ -121,9 +121,10 @@ SELECTION = {
     "truncated": 4,
     "filled": {},
     "unranked": 0,
-    "stability": {task: {"mean": 0.75, "min": 0.5} for task in TASKS} | {"task03_topic": None},
 }
+ALIGN, ONE_CHOICE = {"epoch": 0}, {"choices": 1, "overlap": {}, "development": []}
 DETAILS = {
+    "stability": {task: {"mean": 0.75, "min": 0.5} for task in TASKS} | {"task03_topic": None},
     "matches": {
         task: [
             {
@@ -152,7 +153,7 @@ DETAILS = {
         "shares": [0.25, 0.125],
     },
 }
-NO_DETAILS = {"matches": {}, "scores": None, "truncated": {}, "map": None}
+NO_DETAILS = {"stability": {}, "matches": {}, "scores": None, "truncated": {}, "map": None}
 CARD = {
     "playground": {
         "tasks": 72,
@@ -225,6 +226,7 @@ playground: {seed: 0, instances_per_task: 60}
 ingest: {strict: true}
 base_model: {source: packaged, name: smollm2-135m-instruct}
 align: {encoder: "packaged:all-minilm-l6-v2", epochs: 0}
+align_stability: {alignments: 0}
 embed: {batch_size: 64}
 lengths: {examples_per_pool: 2000}
 embed_model: {kinds: [hidden_state], examples: 8}
@@ -234,14 +236,16 @@ finetune: {loss_mask: it, normalize_by: weights, max_tokens: 100000, learning_ra
 evaluate: {max_new_tokens: 32, batch_size: 16, precision: auto}
 score: {confidence: 0.95}
 """
-FILES = ("card", "lengths", "selection", "selection_details", "optimize", "finetune", "scores")
+FILES = ("card", "lengths", "align", "align_stability", "selection", "selection_details", "optimize", "finetune", "scores")
 CURVES = {"train/loss": [3.1, 2.0, 1.4, 1.1], "validation/loss": [2.9, 1.5], "learning_rate": [1e-4, 5e-5, 0.0]}
 
 
 def write_run(folder: Path) -> dict[str, Path]:
     """Write everything that the report reads, params.yaml too; returns the stage's keywords."""
     paths = {name: folder / f"{name}.json" for name in FILES}
-    for name, value in zip(FILES, (CARD, LENGTHS, SELECTION, DETAILS, OPTIMIZE, FINETUNE, scores()), strict=True):
+    for name, value in zip(
+        FILES, (CARD, LENGTHS, ALIGN, ONE_CHOICE, SELECTION, DETAILS, OPTIMIZE, FINETUNE, scores()), strict=True
+    ):
         write_json(paths[name], value)
     for model in ("base", "tuned"):
         paths[model] = folder / model

@@ -54,7 +54,6 @@ def test_markup_in_an_answer_a_task_name_and_a_reason_stays_text(tmp_path):
     selection = inputs.selection | {
         "targets": {attack: inputs.selection["targets"]["task01_colour"]},
         "margin": {attack: None},
-        "stability": {attack: None},
     }
     curves = {attack: {attack: [(0, 1.0), (1, 0.5)]}}
     changes = {"card": card, "samples": samples, "selection": selection, "selection_details": NO_DETAILS}

@@ -5,7 +5,7 @@ import pytest
 
 from instune.report.page import render
 from instune.report.selection import COLOURS, plane, text, view
-from tests.report.made import DETAILS, NO_DETAILS, SELECTION, TASKS, load
+from tests.report.made import ALIGN, DETAILS, NO_DETAILS, ONE_CHOICE, SELECTION, TASKS, load
 from tests.report.parsed import Page
 
 ATTACK = "<script>alert(1)</script>\"'&"
@@ -38,6 +38,19 @@ def test_scores_margin_and_stability_stand_by_target(inputs):
     assert ["task01_colour", "0.900", "0.830", "0.031", "75 %", "50 %"] in rows
     assert ["task03_topic", "0.900", "0.830", "0.031", "–", "–"] in rows
     assert ["task1_source", "0.830", "1 at rank 1, 1 at rank 2"] in rows
+
+
+def test_an_aligned_encoder_says_what_it_learned_and_how_far_other_seeds_choose_the_same(inputs):
+    scores = {"before": {"pearson": 0.5, "auc": 0.8}, "after": {"pearson": 0.7, "auc": 0.9}}
+    report = scores | {"epoch": 3, "alike": "examples", "pairs": {"train": 500, "development": 60}}
+    again = {"choices": 3, "overlap": dict.fromkeys(TASKS, 0.625), "development": [{"auc": 0.85}, {"auc": 0.95}]}
+    page = shown(replace(inputs, align=report, align_stability=again))
+    assert "aligned on 500 pairs (alike: examples); epoch 3 was kept." in part(page)
+    assert "On 60 pairs of tasks set apart, cosine against same or other: Pearson 0.500 → 0.700, AUC 0.800 → 0.900." in part(page)
+    assert "By other seeds the AUC after alignment is 0.850 to 0.950." in part(page)
+    assert ["task01_colour", "0.900", "0.830", "0.031", "75 %", "50 %", "62 %"] in Page(page).rows
+    assert "Overlap of 3 alignments: the mean share" in part(page)
+    assert "aligned" not in part(shown(inputs))
 
 
 def test_wordings_that_matched_best_stand_side_by_side_with_the_whole_on_demand(inputs):
@@ -82,14 +95,15 @@ def test_truncated_instructions_are_named_by_task_and_wording(inputs):
 
 def test_the_targets_after_the_twentieth_unfold(inputs):
     names = [f"target{number:02}" for number in range(23)]
-    changes = {key: dict.fromkeys(names, SELECTION[key]["task01_colour"]) for key in ("targets", "margin", "stability")}
-    page = shown(inputs, details=NO_DETAILS, **changes)
+    changes = {key: dict.fromkeys(names, SELECTION[key]["task01_colour"]) for key in ("targets", "margin")}
+    stability = dict.fromkeys(names, DETAILS["stability"]["task01_colour"])
+    page = shown(inputs, details=NO_DETAILS | {"stability": stability}, **changes)
     assert "and 3 more targets" in part(page)
     assert sum(len(row) == 6 and row[0] in names for row in Page(page).rows) == 23
 
 
 def test_where_every_target_has_one_wording_that_is_said(inputs):
-    said = part(shown(inputs, stability=dict.fromkeys(TASKS)))
+    said = part(shown(inputs, details=DETAILS | {"stability": dict.fromkeys(TASKS)}))
     assert "One wording of every target is compared: none can be left out" in said
     assert "verlap" not in said
 
@@ -111,7 +125,7 @@ def test_the_score_is_named_by_method_and_aggregation(inputs, aggregation):
 @pytest.mark.parametrize("method", ["examples", "hidden_states", "gradient"])
 def test_methods_that_compare_examples_show_scores_and_say_that_wordings_play_no_part(inputs, method):
     details = NO_DETAILS | {"scores": DETAILS["scores"], "map": DETAILS["map"]}
-    page = shown(inputs, details=details, method=method, stability={}, truncated=0)
+    page = shown(inputs, details=details, method=method, truncated=0)
     said = part(page)
     assert "No wordings are compared" in said
     assert "which could not be chosen: 3." in said
@@ -129,7 +143,7 @@ def test_methods_that_compare_examples_show_scores_and_say_that_wordings_play_no
     ],
 )
 def test_drawn_tasks_are_listed_without_scores(inputs, method, said, names):
-    changes = {"stability": {}, "targets": drawn(SELECTION), "margin": dict.fromkeys(TASKS), "truncated": 0}
+    changes = {"targets": drawn(SELECTION), "margin": dict.fromkeys(TASKS), "truncated": 0}
     filled = {"task01_colour": 1} if method == "category" else {}
     page = shown(inputs, details=NO_DETAILS | {"map": DETAILS["map"]}, method=method, filled=filled, **changes)
     assert said in part(page)
@@ -171,6 +185,7 @@ def test_markup_in_a_task_name_a_wording_and_a_category_stays_text(inputs):
     pair = {"task_id": ATTACK, "target_wording": ATTACK, "source_wording": ATTACK * 20, "score": 0.5}
     point = {"task_id": ATTACK, "wording": 0, "text": ATTACK, "category": ATTACK, "kind": "target", "x": 0.0, "y": 0.0}
     details = {
+        "stability": {ATTACK: None},
         "matches": {ATTACK: [pair]},
         "scores": {"targets": [ATTACK], "tasks": [ATTACK], "scores": [[0.5]], "of": [1, 1]},
         "truncated": {ATTACK: [0]},
@@ -178,7 +193,7 @@ def test_markup_in_a_task_name_a_wording_and_a_category_stays_text(inputs):
     }
     choices = {ATTACK: [{"task_id": ATTACK, "score": 0.5, "votes": [1]}]}
     for method in ("instruction", "random"):
-        changes = {"method": method, "margin": {ATTACK: None}, "stability": {ATTACK: None}, "selected": [ATTACK]}
+        changes = {"method": method, "margin": {ATTACK: None}, "selected": [ATTACK]}
         page = shown(inputs, details=details, targets=choices, **changes)
         found = Page(page)
         assert "script" not in found.tags
@@ -188,6 +203,6 @@ def test_markup_in_a_task_name_a_wording_and_a_category_stays_text(inputs):
 
 
 def test_a_view_without_points_or_scores_is_whole():
-    found = view(SELECTION | {"method": "all", "stability": {}}, NO_DETAILS, {})
+    found = view(SELECTION | {"method": "all"}, NO_DETAILS, {}, ALIGN, ONE_CHOICE)
     assert found["map"] is None
     assert found["heat"] is None

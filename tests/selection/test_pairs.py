@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from instune.errors import InputError
-from instune.selection.pairs import REUSE, UNLIKE, negatives, positives, split_tasks, training_and_development
+from instune.selection.pairs import REUSE, UNLIKE, Pairs, drawn, negatives, positives, split_tasks, training_and_development
 
 WORDINGS = {f"task{number:02}": tuple(f"{number}-{index}" for index in range(5)) for number in range(30)}
 
@@ -79,5 +79,19 @@ def test_development_tasks_have_two_wordings():
 
 
 def test_a_pool_of_single_wordings_is_refused():
-    with pytest.raises(InputError, match="2 of the 12 source tasks have them"):
+    with pytest.raises(InputError, match="2 of 12 have them"):
         split_tasks({**{f"s{number}": ("x", "x") for number in range(10)}, "a": ("a", "b"), "b": ("c", "d")}, 0)
+
+
+def test_so_many_pairs_of_each_label_are_drawn_whatever_their_order():
+    train, _, _ = training_and_development(WORDINGS, vectors(), 0)
+    few = drawn(train, 7, 0)
+    rows = list(zip(train.first, train.second, train.labels, strict=True))
+    assert few.labels == (1.0,) * 7 + (0.0,) * 7
+    kept = list(zip(few.first, few.second, few.labels, strict=True))
+    assert set(kept) < set(rows)
+    assert len(set(kept)) == 14
+    backwards = Pairs(*(side[::-1] for side in (train.first, train.second, train.labels)))
+    assert drawn(backwards, 7, 0) == few
+    assert drawn(train, 7, 1) != few
+    assert sorted(zip(*vars(drawn(train, 10_000, 0)).values(), strict=True)) == sorted(rows)

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
-from random import Random
 from typing import Any
 
 from tqdm import tqdm
 
 from instune.selection.align import unit_vectors
 from instune.selection.fidelity import SEPARATOR, Groups, by_group, chance, held_out, overlap, single_changes
-from instune.selection.pairs import Pairs, training_and_development
+from instune.selection.pairs import drawn, training_and_development
 from instune.selection.rank import rank
 from tools.fidelity import published
 from tools.fidelity.texts import BBH_WAYS, SUPERNI, bbh_texts
@@ -79,14 +78,6 @@ class SuperNI:
         for name in self.names:
             categories.setdefault(self.records[name]["Categories"][0], []).append(self.records[name]["Definition"][0])
         return {category: tuple(texts) for category, texts in categories.items()}
-
-
-def drawn(pairs: Pairs, count: int, seed: int) -> Pairs:
-    """At most `count` pairs of each label, drawn."""
-    rows = sorted(zip(pairs.first, pairs.second, pairs.labels, strict=True))
-    Random(f"{seed} drawn").shuffle(rows)
-    kept = [row for label in (1.0, 0.0) for row in [row for row in rows if row[2] == label][:count]]
-    return Pairs(*(tuple(row[part] for row in kept) for part in range(3)))
 
 
 def alignments(pool: SuperNI) -> tuple[dict[str, Any], Overlaps]:

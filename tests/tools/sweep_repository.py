@@ -1,0 +1,123 @@
+"""A small repository of Git and DVC whose one stage makes scores of the real form from its parameters."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+ROOT = Path(__file__).parents[2]
+STAGE = """
+import json, os, pathlib, sys, time
+from ruamel.yaml import YAML
+params = YAML(typ="safe").load(open("params.yaml"))
+kind, seed, outside = params["select"]["method"], params["seed"], pathlib.Path(os.environ["SWEEP_OUTSIDE"])
+kept = pathlib.Path(".scratch/checkpoint-" + kind + str(seed))
+with open(outside / "runs", "a") as file:
+    file.write(kind + str(seed) + " resumed" * kept.exists() + "\\n")
+if kind == "fails":
+    sys.exit("error: there is no such method")
+kept.parent.mkdir(exist_ok=True)
+kept.touch()
+while (outside / ("wait-" + kind)).exists():
+    time.sleep(0.05)
+kept.unlink()
+value = {"good": 0.5, "plain": 1.0, "last": 2.0}[kind] + FACTOR * seed
+def model(shift):
+    return {"tasks": {t: {"nll": value + shift + n, "rouge_l": 0.1 * n} for n, t in enumerate(["t1", "t2", "t3"])}}
+pathlib.Path("reports").mkdir(exist_ok=True)
+json.dump({"models": {"base": model(5), "tuned": model(0)}}, open("reports/scores.json", "w"))
+json.dump({"tokens": {"all": 1000, "with_loss": 100}}, open("reports/finetune.json", "w"))
+"""
+DVC = {
+    "stages": {
+        "work": {
+            "cmd": "python code/work.py",
+            "deps": ["code/work.py"],
+            "params": ["select", "seed"],
+            "outs": [{"reports/scores.json": {"cache": False}}, {"reports/finetune.json": {"cache": False}}],
+        }
+    }
+}
+PARAMS = {"seed": 0, "select": {"method": "plain"}, "finetune": {"epochs": 2}}
+SWEEP = {"about": "Made up.", "profile": "made", "seeds": [0], "baseline": "plain", "metrics": {"nll": "lower"}}
+TOOL = """
+import sys
+from pathlib import Path
+from tools.sweep import __main__ as sweep
+sweep.check = lambda path: None  # the stages are not ours
+sweep.main(sys.argv[2], root=Path(sys.argv[1]))
+"""
+
+
+def run(folder: Path, *words: str) -> str:
+    """Run a command, which must succeed."""
+    return subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True).stdout
+
+
+def commit(folder: Path, message: str) -> None:
+    """Commit everything that is there."""
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "-c", "user.name=me", "-c", "user.email=me@localhost", "commit", "--quiet", "--message", message)
+
+
+def write_yaml(path: Path, value: object) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    YAML().dump(value, path)
+
+
+def write_sweep(folder: Path, name: str, arms: dict[str, dict[str, object]], **changes: object) -> None:
+    write_yaml(folder / f"sweeps/{name}.yaml", {**SWEEP, "arms": arms, **changes})
+
+
+def make(folder: Path) -> Path:
+    """The repository, in which nothing has run, and beside it the folder that its stage is steered by."""
+    (folder / "outside").mkdir()
+    repository = folder / "repository"
+    (repository / "code").mkdir(parents=True)
+    (repository / "code/work.py").write_text(STAGE.replace("FACTOR", "0.1"))
+    (repository / "unrelated.txt").write_text("one\n")
+    (repository / ".gitignore").write_text(".scratch/\n__pycache__/\n")
+    write_yaml(repository / "dvc.yaml", DVC)
+    write_yaml(repository / "params.yaml", PARAMS)
+    write_yaml(repository / "profiles/made.yaml", PARAMS)
+    run(repository, "git", "init", "--quiet")
+    run(repository, sys.executable, "-m", "dvc", "init", "--quiet")
+    run(repository, sys.executable, "-m", "dvc", "config", "core.analytics", "false")
+    commit(repository, "start")
+    return repository
+
+
+def start(repository: Path, name: str) -> subprocess.Popen[str]:
+    """The tool in a process group of its own."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "SWEEP_OUTSIDE": str(repository.parent / "outside")}
+    return subprocess.Popen(
+        [sys.executable, "-c", TOOL, str(repository), name],
+        cwd=repository,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def call(repository: Path, name: str) -> tuple[int, str]:
+    """Run the tool to its end: exit status and what it said."""
+    process = start(repository, name)
+    said, _ = process.communicate(timeout=200)
+    return process.returncode, said
+
+
+def stage_runs(repository: Path) -> list[str]:
+    """What the stage was started for, in order."""
+    path = repository.parent / "outside/runs"
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def summary(repository: Path, name: str) -> dict:
+    return json.loads((repository / f"reports/sweeps/{name}.json").read_text())
