@@ -98,7 +98,8 @@ def _compute(
 ) -> tuple[table.Embeddings, int, int]:
     """Vectors of one kind, the estimated operations of computing all of them, and how many were computed now."""
     tokens, rows_at_once = sum(group.tokens for group in groups), ROWS_AT_ONCE
-    operations = cost.forward(cost.matrix_weights(model.base_model), tokens)
+    body = model.get_encoder() if kind == "hidden_state" and model.config.is_encoder_decoder else model.base_model
+    operations = cost.forward(cost.matrix_weights(body), tokens)
     if kind == "gradient":
         head = model.get_output_embeddings().weight.numel()
         adapted = with_adapters(model, rank=params.gradient.rank, seed=seed)
@@ -124,13 +125,11 @@ def _embed(values: dict[str, Any], tasks: Path, examples: Path, folder: Path) ->
     """The rows of every kind asked for, and the report."""
     params, prompt, pool = values["embed_model"], values["prompt"], read_tasks(tasks)
     tokenizer, model = models.load_tokenizer(folder), models.load_model(folder)
-    if model.config.is_encoder_decoder:
-        raise InputError("embed_model.kinds: needs a causal base model, and this is an encoder-decoder model. Set it to [].")
     models.check_positions(model.config, prompt.max_tokens)
     builder = RowBuilder(
         pool,
         tokenizer,
-        load_template(prompt.template, tokenizer),
+        load_template(prompt.template, tokenizer, seq2seq=model.config.is_encoder_decoder),
         prompt,
         weights=loss_weights("it"),
         normalize_by="weights",

@@ -13,7 +13,7 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from instune.models import Precision, autocast
+from instune.models import Precision, autocast, decoder_start
 from instune.prompts import stable_integer
 from instune.selection.projection import project
 from instune.tuning.adapters import add_lora
@@ -21,6 +21,7 @@ from instune.tuning.batches import collate
 from instune.tuning.loss import head_at, nll_of_labels
 from instune.tuning.rows import TrainingRow
 
+INPUTS = ("input_ids", "attention_mask", "decoder_input_ids")
 GRADIENT_VERSION = 1  # part of the cache key: raise it when the same rows, model and settings get other vectors
 
 
@@ -39,10 +40,11 @@ def trained(model: PeftModel) -> list[torch.nn.Parameter]:
 
 def gradient(model: PeftModel, row: TrainingRow, precision: Precision) -> torch.Tensor:
     """Gradient of the mean NLL of the row's output, float32 (p,)."""
-    batch = {name: value.to(model.device) for name, value in collate([row], pad_id=0).items()}
+    batch = collate([row], pad_id=0, decoder_start_id=decoder_start(model))
+    batch = {name: value.to(model.device) for name, value in batch.items()}
     keep = batch["loss_weights"] > 0  # (1, T)
     with head_at(model, keep), autocast(model.device, precision):
-        logits = model(input_ids=batch["input_ids"], use_cache=False).logits  # (N, V)
+        logits = model(**{name: batch[name] for name in INPUTS if name in batch}, use_cache=False).logits  # (N, V)
     loss = nll_of_labels(logits, batch["labels"][keep]).mean()
     return torch.cat([part.reshape(-1) for part in torch.autograd.grad(loss, trained(model))])
 

@@ -40,9 +40,10 @@ def hidden_states(
     Args:
         groups: rows; a batch never spans two groups.
         advance: told of the tokens done.
-        model: causal.
+        model: causal; of an encoder-decoder model the encoder reads the whole row.
         batch_tokens: padded tokens per pass.
     """
+    body = model.get_encoder() if model.config.is_encoder_decoder else model.base_model
     results = []
     for rows in groups:
         order, means = sorted(range(len(rows)), key=lambda place: len(rows[place].input_ids)), []  # as micro_batches sorts them
@@ -50,7 +51,7 @@ def hidden_states(
             batch = collate(part, pad_id=pad_id)
             ids, mask = (batch[name].to(model.device) for name in ("input_ids", "attention_mask"))
             with autocast(model.device, precision):
-                states = model.base_model(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, T, d)
+                states = body(input_ids=ids, attention_mask=mask).last_hidden_state  # (B, T, d)
             means.append(torch.nn.functional.normalize(weighted_mean(states.float(), mask)).cpu())
             advance(int(mask.sum()))
         vectors = np.empty((len(rows), means[0].shape[1]), dtype=np.float32)

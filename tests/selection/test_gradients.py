@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
+from transformers import T5Config, T5ForConditionalGeneration
 
 from instune.scratch_model import new_model
 from instune.selection.gradients import gradient, gradients, trained, with_adapters
@@ -42,6 +45,18 @@ def test_the_gradient_is_that_of_the_output_by_autograd(adapted):
         expected = flat_gradient(adapted, one)
         assert expected.abs().max() > 0
         torch.testing.assert_close(gradient(adapted, one, "float32"), expected, atol=1e-6, rtol=1e-4)
+
+
+def test_an_encoder_decoder_models_gradient_is_that_of_its_target():
+    size = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 2, "num_heads": 2}
+    torch.manual_seed(0)
+    base = T5ForConditionalGeneration(T5Config(vocab_size=60, decoder_start_token_id=0, pad_token_id=0, **size)).eval()
+    model = with_adapters(base, rank=3, seed=1)
+    one = replace(row([5, 9, 17], [30, 2]), source=3)
+    model(input_ids=torch.tensor([[5, 9, 17]]), labels=torch.tensor([[30, 2]])).loss.backward()
+    expected = torch.cat([weight.grad.reshape(-1) for name, weight in model.named_parameters() if "lora_B" in name])
+    assert expected.abs().max() > 0
+    torch.testing.assert_close(gradient(model, one, "float32"), expected, atol=1e-6, rtol=1e-4)
 
 
 def test_the_gradient_in_b_is_the_full_gradient_with_its_inputs_projected_by_a(tiny_model):

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from transformers import T5Config, T5ForConditionalGeneration
 
 from instune.selection.hidden_states import hidden_states, weighted_mean
 from instune.tuning.rows import TrainingRow
@@ -29,6 +30,18 @@ def test_vectors_equal_a_loop_over_tokens(tiny_model, batch_tokens):
             for place, state in enumerate(states, 1):
                 total, weights = total + place * state, weights + place
             expected = (total / weights).numpy()
+            np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=2e-6)
+
+
+def test_an_encoder_reads_source_and_target_of_an_encoder_decoder_model():
+    size = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 2, "num_heads": 2}
+    torch.manual_seed(0)
+    model = T5ForConditionalGeneration(T5Config(vocab_size=60, decoder_start_token_id=0, pad_token_id=0, **size)).eval()
+    for rows, vectors in zip(GROUPS, computed(model, 100), strict=True):
+        for one, vector in zip(rows, vectors, strict=True):
+            with torch.no_grad():
+                states = model.encoder(torch.tensor([one.input_ids])).last_hidden_state[0]  # (T, d)
+            expected = (torch.arange(1.0, len(states) + 1) @ states).numpy()
             np.testing.assert_allclose(vector, expected / np.linalg.norm(expected), atol=2e-6)
 
 

@@ -107,13 +107,15 @@ def test_an_unknown_kind_is_refused_and_leaves_nothing(run, tmp_path, kinds, mes
     assert not (tmp_path / "reports").exists()
 
 
-def test_an_encoder_decoder_model_is_refused(run, tmp_path, tokenizer):
+def test_an_encoder_decoder_model_describes_tasks_too(run, tmp_path, tokenizer):
     size = {"d_model": 32, "d_kv": 16, "d_ff": 64, "num_layers": 2, "num_heads": 2}
     config = T5Config(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=2, decoder_start_token_id=0, **size)
     save(T5ForConditionalGeneration(config), tokenizer, tmp_path / "t5")
-    with pytest.raises(InputError, match=r"embed_model\.kinds: needs a causal base model"):
-        run(model=tmp_path / "t5")
-    assert not (tmp_path / "out").exists()
+    out, _ = run(model=tmp_path / "t5")
+    for kind, width in (("hidden_state", 32), ("gradient", 128)):
+        vectors = read(out, kind).vectors
+        assert vectors.shape == (20, width)
+        np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
 
 
 @pytest.mark.parametrize(("method", "kind"), [("hidden_states", "hidden_state"), ("gradient", "gradient")])
