@@ -1,9 +1,10 @@
-# make repro | test | bench [NAME=<name>] | preview | profile NAME=<name> | quality | transfer [SEEDS="0 1"]
+# make repro | test | bench [NAME=<name>] | preview | profile NAME=<name> | sweep NAME=<name> | quality |
+#      transfer [SEEDS="0 1"]
 # (setup happens by itself, into .venv)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := repro
-.PHONY: repro test bench preview setup profile quality transfer
+.PHONY: repro test bench preview setup profile sweep quality transfer
 
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,%,$(wildcard tests/benchmarks/*.py))
 
@@ -29,6 +30,10 @@ bench: $(VENV)/.bench  ## measure speed and memory beside a peer: all benchmarks
 preview: $(VENV)/.installed  ## write reports/preview.html: examples with every token coloured by segment and weight
 	dvc repro ingest base_model
 	python -m tools.preview --tasks data/pool/tasks.parquet --examples data/pool/examples.parquet --model data/models/base --out reports/preview.html
+
+sweep: $(VENV)/.installed  ## run sweeps/NAME.yaml as DVC experiments and gather their scores; a killed one goes on
+	@test -n "$(NAME)" || { echo "error: give NAME, one of: $$(ls sweeps | sed 's/\.yaml$$//' | xargs)"; exit 1; }
+	python -m tools.sweep $(NAME)
 
 quality: $(VENV)/.installed  ## hold what every selector chooses on the playground against the measured transfer; half an hour per seed
 	dvc repro base_model

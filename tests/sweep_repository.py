@@ -1,47 +1,55 @@
-"""A small repository of Git and DVC whose one stage makes scores of the real form from its parameters."""
+"""A small repository of Git and DVC whose two stages make scores of the real form from its parameters."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from ruamel.yaml import YAML
+
+from instune.errors import InputError
+from tools.sweep import __main__ as sweep
 
 ROOT = Path(__file__).parents[1]
 STAGE = """
 import json, os, pathlib, sys, time
 from ruamel.yaml import YAML
 params = YAML(typ="safe").load(open("params.yaml"))
-kind, seed, outside = params["select"]["method"], params["seed"], pathlib.Path(os.environ["SWEEP_OUTSIDE"])
-kept = pathlib.Path(".scratch/checkpoint-" + kind + str(seed))
+stage, kind, seed = sys.argv[1], params["select"]["method"], params["seed"]
+outside, kept = pathlib.Path(os.environ["SWEEP_OUTSIDE"]), pathlib.Path(".scratch/checkpoint-" + kind + str(seed))
 with open(outside / "runs", "a") as file:
-    file.write(kind + str(seed) + " resumed" * kept.exists() + "\\n")
+    file.write(stage + " " + kind + " resumed" * kept.exists() + "\\n")
 if kind == "fails":
     sys.exit("error: there is no such method")
 kept.parent.mkdir(exist_ok=True)
 kept.touch()
-while (outside / ("wait-" + kind)).exists():
+while (outside / ("wait-" + stage + "-" + kind)).exists():
     time.sleep(0.05)
 kept.unlink()
 value = {"good": 0.5, "plain": 1.0, "last": 2.0}[kind] + FACTOR * seed
 def model(shift):
     return {"tasks": {t: {"nll": value + shift + n, "rouge_l": 0.1 * n} for n, t in enumerate(["t1", "t2", "t3"])}}
 pathlib.Path("reports").mkdir(exist_ok=True)
-json.dump({"models": {"base": model(5), "tuned": model(0)}}, open("reports/scores.json", "w"))
-json.dump({"tokens": {"all": 1000, "with_loss": 100}}, open("reports/finetune.json", "w"))
+if stage == "train":
+    json.dump({"tokens": {"all": 1000, "with_loss": 100}}, open("reports/finetune.json", "w"))
+else:
+    json.dump({"models": {"base": model(5), "tuned": model(0)}}, open("reports/scores.json", "w"))
 """
+
+
+def _stage(name: str, deps: list[str], out: str) -> dict[str, object]:
+    cmd, outs = f"python code/work.py {name}", [{f"reports/{out}.json": {"cache": False}}]
+    return {"cmd": cmd, "deps": ["code/work.py", *deps], "params": ["select", "seed"], "outs": outs}
+
+
 DVC = {
-    "stages": {
-        "work": {
-            "cmd": "python code/work.py",
-            "deps": ["code/work.py"],
-            "params": ["select", "seed"],
-            "outs": [{"reports/scores.json": {"cache": False}}, {"reports/finetune.json": {"cache": False}}],
-        }
-    }
+    "stages": {"train": _stage("train", [], "finetune"), "score": _stage("score", ["reports/finetune.json"], "scores")},
 }
 PARAMS = {"seed": 0, "select": {"method": "plain"}, "finetune": {"epochs": 2}}
 SWEEP = {"about": "Made up.", "profile": "made", "seeds": [0], "baseline": "plain", "metrics": {"nll": "lower"}}
@@ -107,10 +115,16 @@ def start(repository: Path, name: str) -> subprocess.Popen[str]:
 
 
 def call(repository: Path, name: str) -> tuple[int, str]:
-    """Run the tool to its end: exit status and what it said."""
-    process = start(repository, name)
-    said, _ = process.communicate(timeout=200)
-    return process.returncode, said
+    """Run the tool to its end in this process: exit status and what it said."""
+    stream = io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
+        patch.setenv("SWEEP_OUTSIDE", str(repository.parent / "outside"))
+        patch.setattr(sweep, "check", lambda path: None)  # the stages are not ours
+        try:
+            sweep.main(name, root=repository)
+        except (InputError, SystemExit) as error:
+            return 1, f"{stream.getvalue()}{error}"
+    return 0, stream.getvalue()
 
 
 def stage_runs(repository: Path) -> list[str]:

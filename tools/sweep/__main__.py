@@ -1,0 +1,127 @@
+"""Run a named sweep as DVC experiments, and gather their scores.
+
+Not a stage: `make sweep NAME=selection` runs it. For every seed and every arm of sweeps/<name>.yaml there is an experiment
+<name>-<arm>-s<seed>, run in a clone of what is committed (.scratch/sweeps/<name>/), so that the files here stay as they are.
+What is there for the same parameters and code is not run again; a killed sweep goes on where it stopped, in the middle of a
+stage that has checkpoints. A failed experiment is told, the others go on, and the exit status is 1. --gather runs nothing.
+
+Reads:  sweeps/<name>.yaml; profiles/<profile>.yaml; reports/scores.json and reports/finetune.json of every experiment
+Writes: the experiments (`dvc exp show`, `dvc exp apply`); reports/sweeps/<name>.json: settings, and for every arm means,
+        intervals and paired differences to the baseline; <name>.svg; the table on stdout
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+from instune.config import PARAMS_FILE
+from instune.errors import InputError
+from instune.results import write_json, write_text
+from stages.check import check
+from tools.bed import write_params
+from tools.sweep.found import RESULTS, Found, find, head, json_at
+from tools.sweep.place import Failed, Place, alone, discard, prepare, run
+from tools.sweep.plan import Experiment, experiments_of, read_sweep
+from tools.sweep.plot import svg
+from tools.sweep.summary import result_of, summarize
+from tools.sweep.table import table
+
+ROOT = Path(__file__).parents[2]
+
+
+def check_params(experiments: Iterable[Experiment]) -> None:
+    """Validate the parameters of every arm by the stages' own sections.
+
+    Raises:
+        InputError: what `stages.check` refuses, with the arm's name.
+    """
+    arms = {experiment.arm: experiment.params for experiment in experiments}
+    for arm, params in arms.items():
+        with tempfile.TemporaryDirectory() as folder:
+            write_params(Path(folder), params)
+            try:
+                check(Path(folder) / PARAMS_FILE)
+            except InputError as error:
+                raise InputError(f"arms.{arm}: {str(error).replace(f'{folder}/', '')}") from None
+
+
+def run_all(place: Place, experiments: Iterable[Experiment], commit: str) -> dict[str, str]:
+    """Run experiments one after another; returns experiment -> last lines of those that failed."""
+    prepare(place)
+    failures = {}
+    progress = tqdm(list(experiments), unit=" experiments")
+    for experiment in progress:
+        progress.set_description(experiment.name)
+        try:
+            run(place, experiment, commit)
+        except Failed as failed:
+            failures[experiment.name] = str(failed)
+            tqdm.write(f"{experiment.name} FAILED; all of its output: {place.log(experiment)}\n{failed}", file=sys.stderr)
+    if not failures:
+        discard(place)
+    return failures
+
+
+def gather(name: str, root: Path, found: Mapping[str, Found], failures: Mapping[str, str]) -> None:
+    """Write the summary and the figure of what is there, print the table."""
+    sweep = read_sweep(root / f"sweeps/{name}.yaml")
+    results, missing = [], {}
+    for experiment in experiments_of(name, sweep, root):
+        rev = found[experiment.name].rev
+        if rev:
+            results.append(result_of(experiment, *(json_at(root, rev, path) for path in RESULTS)))
+        else:
+            missing[experiment.name] = "failed" if experiment.name in failures else found[experiment.name].why
+    summary = summarize(name, sweep, results, missing)
+    write_json(root / f"reports/sweeps/{name}.json", summary)
+    write_text(root / f"reports/sweeps/{name}.svg", svg(summary))
+    print(table(summary))
+
+
+def main(name: str, *, gather_only: bool = False, root: Path = ROOT) -> None:
+    """Run what is missing, then gather.
+
+    Raises:
+        InputError: the sweep's file, a parameter, or uncommitted code.
+        SystemExit: 1, where an experiment failed.
+    """
+    experiments = experiments_of(name, read_sweep(root / f"sweeps/{name}.yaml"), root)
+    commit, failures = head(root), {}
+    if gather_only:
+        found = find(root, experiments, commit)
+    else:
+        with alone(root, name) as place:
+            found = find(root, experiments, commit)
+            todo = [experiment for experiment in experiments if not found[experiment.name].rev]
+            print(
+                f"{name}: {len(experiments) - len(todo)} of {len(experiments)} experiments are there, {len(todo)} to run",
+                flush=True,
+            )
+            for experiment in todo:
+                print(f"  {experiment.name}: {found[experiment.name].why}", flush=True)
+            if todo:
+                check_params(todo)
+                failures = run_all(place, todo, commit)
+                found = find(root, experiments, commit)
+    gather(name, root, found, failures)
+    if failures:
+        sys.exit(f"{name}: {len(failures)} of {len(experiments)} experiments failed; `make sweep NAME={name}` tries them again")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="of a file in sweeps/")
+    parser.add_argument("--gather", action="store_true", help="run nothing, summarize what is there")
+    options = parser.parse_args()
+    try:
+        main(options.name, gather_only=options.gather)
+    except InputError as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("interrupted; the same command goes on from here")

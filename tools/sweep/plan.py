@@ -1,0 +1,123 @@
+"""A sweep as its file describes it, and the experiments that it consists of."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, NonNegativeInt, StringConstraints, ValidationError
+
+from instune.config import Section, read_params
+from instune.errors import InputError
+
+Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # a part of a Git reference
+
+
+class Sweep(Section):
+    """The content of sweeps/<name>.yaml."""
+
+    about: Annotated[str, Field(min_length=1)]  # one sentence: what is compared, and how
+    profile: Name  # profiles/<profile>.yaml, which every arm starts from
+    seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]  # of the key `seed`
+    baseline: Name  # the arm that the others are compared with
+    arms: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]  # arm -> {section.key: value}, over the profile
+    metrics: Annotated[dict[str, Literal["lower", "higher"]], Field(min_length=1)]  # of reports/scores.json -> what is better
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """One arm under one seed.
+
+    Attributes:
+        name: of the DVC experiment.
+        params: complete parameters.
+    """
+
+    name: str
+    arm: str
+    seed: int
+    params: dict[str, Any]
+
+
+def _refuse(path: Path, problems: list[str]) -> None:
+    if problems:
+        raise InputError(f"{path}: {len(problems)} problem(s)\n" + "\n".join(f"  {line}" for line in problems))
+
+
+def read_sweep(path: Path) -> Sweep:
+    """Read and validate a sweep's file.
+
+    Raises:
+        InputError: the file is missing, or one line per problem with key, value, and what is allowed.
+    """
+    if not path.exists():
+        there = ", ".join(sorted(other.stem for other in path.parent.glob("*.yaml"))) or "none"
+        raise InputError(f"{path}: not found. Sweeps that are there: {there}.")
+    try:
+        sweep = Sweep.model_validate(read_params(path))
+    except ValidationError as error:
+        keys = ", ".join(Sweep.model_fields)
+        said = [(".".join(map(str, item["loc"])), item["input"], item["msg"]) for item in error.errors()]
+        _refuse(path, [f"{key}: {str(value)[:100]!r} is not allowed. {reason}. Keys: {keys}." for key, value, reason in said])
+    problems = []
+    if sweep.baseline not in sweep.arms:
+        problems.append(f"baseline: {sweep.baseline!r} is no arm. Arms: {', '.join(sweep.arms)}.")
+    if len(set(sweep.seeds)) < len(sweep.seeds):
+        problems.append(f"seeds: {sweep.seeds} has a seed twice. Name each once.")
+    _refuse(path, problems)
+    return sweep
+
+
+def changed(params: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters with some values replaced.
+
+    Args:
+        changes: `section.key` -> new value; a mapping replaces the whole mapping.
+
+    Raises:
+        InputError: the parameters have no such key.
+    """
+    result = copy.deepcopy(dict(params))
+    for key, value in changes.items():
+        *above, last = key.split(".")
+        place: Any = result
+        for depth, part in enumerate((*above, last)):
+            if not isinstance(place, dict) or part not in place:
+                where, there = (
+                    ".".join(above[:depth]) or "the parameters",
+                    ", ".join(place) if isinstance(place, dict) else "none",
+                )
+                raise InputError(f"{key}: there is no {part!r} in {where}. Keys there: {there}.")
+            if depth < len(above):
+                place = place[part]
+        place[last] = copy.deepcopy(value)
+    return result
+
+
+def experiments_of(name: str, sweep: Sweep, root: Path) -> list[Experiment]:
+    """The experiments of a sweep, seed by seed.
+
+    Raises:
+        InputError: the profile is missing, or an arm names a parameter that it does not have or the seed.
+    """
+    profile = root / "profiles" / f"{sweep.profile}.yaml"
+    if not profile.exists():
+        there = ", ".join(sorted(path.stem for path in profile.parent.glob("*.yaml"))) or "none"
+        raise InputError(f"profile: {sweep.profile!r} is no file of profiles/. There are: {there}.")
+    params, problems, arms = read_params(profile), [], {}
+    for arm, changes in sweep.arms.items():
+        try:
+            if "seed" in changes:
+                raise InputError("seed: is set by the sweep's `seeds`. Take it out of the arm.")
+            arms[arm] = changed(params, changes)
+        except InputError as error:
+            problems.append(f"arms.{arm}: {error}")
+    _refuse(root / "sweeps" / f"{name}.yaml", problems)
+    return [
+        Experiment(f"{name}-{arm}-s{seed}", arm, seed, changed(values, {"seed": seed}))
+        for seed in sweep.seeds
+        for arm, values in arms.items()
+    ]

@@ -1,0 +1,150 @@
+"""From the scores of a sweep's experiments to means, intervals and paired differences: pure functions.
+
+Tasks and seeds are crossed and both are samples: with two or more of each the interval is that of `instune.evaluation.crossed`,
+with one seed Student's t over tasks, else there is none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from instune.errors import InputError
+from instune.evaluation.crossed import crossed, holm
+from instune.evaluation.statistics import t_interval
+from tools.sweep.plan import Experiment, Sweep
+
+CONFIDENCE = 0.95
+
+ByTask = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one experiment came to.
+
+    Attributes:
+        scores: model (base, tuned) -> task -> metric -> score, the `tasks` of reports/scores.json.
+        tokens: that were trained on, in all passes: of rows, prompts included; with_loss: those with a loss weight.
+    """
+
+    experiment: Experiment
+    scores: dict[str, dict[str, dict[str, Any]]]
+    tokens: int
+    with_loss: int
+
+
+def result_of(experiment: Experiment, scores: Mapping[str, Any], finetune: Mapping[str, Any]) -> Result:
+    """From the content of reports/scores.json and reports/finetune.json."""
+    epochs, tokens = experiment.params["finetune"]["epochs"], finetune["tokens"]
+    models = {model: values["tasks"] for model, values in scores["models"].items()}
+    return Result(experiment, models, tokens["all"] * epochs, tokens["with_loss"] * epochs)
+
+
+def rounded(value: Any) -> Any:
+    """The same with six significant digits."""
+    if isinstance(value, Mapping):
+        return {str(key): rounded(one) for key, one in value.items()}
+    if isinstance(value, list):
+        return [rounded(one) for one in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
+
+
+def interval(values: np.ndarray) -> dict[str, float | int | None]:
+    """Mean of scores or differences (T, S) of T tasks under S seeds, with its interval.
+
+    Returns:
+        mean, low, high, p_value (of a mean of zero), smallest_effect, tasks, seeds; None for what cannot be said.
+    """
+    tasks, seeds = values.shape
+    if tasks > 1 and seeds > 1:
+        return asdict(crossed(values, CONFIDENCE))
+    low, high = (t_interval(values[:, 0].tolist(), CONFIDENCE) if seeds == 1 else None) or (None, None)
+    said = {"mean": float(values.mean()), "low": low, "high": high, "p_value": None, "smallest_effect": None}
+    return {**said, "tasks": tasks, "seeds": seeds}
+
+
+def tasks_of(results: Iterable[Result], metrics: Iterable[str]) -> list[str]:
+    """The target tasks, which must be the same in every experiment.
+
+    Raises:
+        InputError: they are not, or a metric is missing.
+    """
+    first = None
+    for result in results:
+        name, tasks = result.experiment.name, result.scores["tuned"]
+        first = first or result
+        if set(tasks) != set(first.scores["tuned"]):
+            raise InputError(
+                f"{name}: scored {len(tasks)} target tasks, {first.experiment.name} {len(first.scores['tuned'])}, not the same.\n"
+                "  The arms of a sweep share their targets; take `targets` out of the arms."
+            )
+        for metric in metrics:
+            if missing := sorted(task for task in tasks if tasks[task].get(metric) is None):
+                there = ", ".join(sorted(key for key, value in tasks[missing[0]].items() if isinstance(value, float)))
+                raise InputError(f"metrics: {metric!r} is missing for {missing[0]} in {name}. There are: {there}.")
+    return sorted(first.scores["tuned"]) if first else []
+
+
+def matrix(results: Mapping[int, Result], model: str, metric: str, tasks: list[str]) -> np.ndarray:
+    """Scores (T, S) of tasks by seeds, both ascending."""
+    return np.array([[results[seed].scores[model][task][metric] for seed in sorted(results)] for task in tasks], dtype=float)
+
+
+def _measure(results: Mapping[int, Result], model: str, metric: str, tasks: list[str]) -> dict[str, Any]:
+    values = matrix(results, model, metric, tasks)
+    found = interval(values)
+    kept = {key: found[key] for key in ("mean", "low", "high", "tasks", "seeds")}
+    return {**kept, "by_seed": dict(zip(map(str, sorted(results)), values.mean(0).tolist(), strict=True))}
+
+
+def _minus(results: Mapping[int, Result], other: Mapping[int, Result], metric: str, tasks: list[str]) -> dict[str, Any] | None:
+    """Paired difference over the seeds that both have."""
+    shared = sorted(set(results) & set(other))
+    if not shared:
+        return None
+    pair = [matrix({seed: arm[seed] for seed in shared}, "tuned", metric, tasks) for arm in (results, other)]
+    return interval(pair[0] - pair[1])
+
+
+def _tokens(values: list[int]) -> dict[str, float | int]:
+    return {"mean": fmean(values), "least": min(values), "most": max(values)}
+
+
+def summarize(name: str, sweep: Sweep, results: Iterable[Result], missing: Mapping[str, str]) -> dict[str, Any]:
+    """The content of reports/sweeps/<name>.json.
+
+    Args:
+        missing: experiment -> why there is no result of it.
+
+    Returns:
+        about, settings, missing; base (the model before fine-tuning, under the baseline's seeds): measures; arms: arm ->
+        {"experiments", "tokens", "with_loss", "measures": {metric: {mean, low, high, tasks, seeds, by_seed, minus_baseline}}}.
+        p_holm is corrected for all arms against the baseline, metric by metric.
+    """
+    results = list(results)
+    tasks, arms = tasks_of(results, sweep.metrics), {}
+    by_arm = {arm: {one.experiment.seed: one for one in results if one.experiment.arm == arm} for arm in sweep.arms}
+    for arm, own in by_arm.items():
+        arms[arm] = {"experiments": len(own), "measures": {}}
+        if own:
+            arms[arm]["tokens"] = _tokens([one.tokens for one in own.values()])
+            arms[arm]["with_loss"] = _tokens([one.with_loss for one in own.values()])
+            arms[arm]["measures"] = {metric: _measure(own, "tuned", metric, tasks) for metric in sweep.metrics}
+    for metric in sweep.metrics:
+        others = [arm for arm in sweep.arms if arm != sweep.baseline and by_arm[arm]]
+        minus = {arm: _minus(by_arm[arm], by_arm[sweep.baseline], metric, tasks) for arm in others}
+        known = {arm: found["p_value"] for arm, found in minus.items() if found and found["p_value"] is not None}
+        corrected = holm(known) if known else {}
+        for arm, found in minus.items():
+            said = {**found, "p_holm": corrected.get(arm)} if found else None
+            arms[arm]["measures"][metric]["minus_baseline"] = said
+    baseline = by_arm[sweep.baseline]
+    base = {metric: _measure(baseline, "base", metric, tasks) for metric in sweep.metrics} if baseline else {}
+    settings = sweep.model_dump(exclude={"about"}) | {"confidence": CONFIDENCE, "targets": tasks}
+    content = {"about": sweep.about, "settings": settings, "missing": dict(missing), "base": {"measures": base}, "arms": arms}
+    return rounded({"sweep": name, **content})

@@ -1,0 +1,70 @@
+"""The summary of a sweep as a Markdown table, with what to know beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+BETTER = {"lower": "lower is better", "higher": "higher is better"}
+APART = 0.03  # rows are whole: share by which budgets of tokens that were filled may differ
+
+
+def _interval(found: Mapping[str, Any] | None, *, sign: str = "") -> str:
+    if found is None:
+        return "-"
+    mean = f"{found['mean']:{sign}.3f}"
+    return mean if found["low"] is None else f"{mean} [{found['low']:{sign}.3f}, {found['high']:{sign}.3f}]"
+
+
+def _p(found: Mapping[str, Any] | None) -> str:
+    if found is None or found["p_holm"] is None:
+        return "-"
+    return f"{found['p_holm']:.3f}" if found["p_holm"] >= 0.001 else "< 0.001"
+
+
+def _row(arm: str, values: Mapping[str, Any], metrics: Mapping[str, str]) -> list[str]:
+    tokens = f"{values['tokens']['mean']:,.0f}" if "tokens" in values else "-"
+    row = [arm, str(values["experiments"]) if "experiments" in values else "-", tokens]
+    for metric in metrics:
+        measure = values["measures"].get(metric)
+        minus = measure.get("minus_baseline") if measure else None
+        row += [_interval(measure), _interval(minus, sign="+"), _p(minus)]
+    return row
+
+
+def _token_remark(arms: Mapping[str, Mapping[str, Any]]) -> str:
+    counts = {arm: values["tokens"]["mean"] for arm, values in arms.items() if "tokens" in values}
+    if not counts:
+        return "- Tokens: no experiment is there."
+    least, most = min(counts, key=counts.__getitem__), max(counts, key=counts.__getitem__)
+    share = counts[most] / counts[least] - 1
+    said = f"equal within {share:.1%}" if share <= APART else f"NOT EQUAL: {share:.1%} more in {most} than in {least}"
+    return f"- Tokens: trained on, prompts included, mean over seeds; {said}."
+
+
+def table(summary: Mapping[str, Any]) -> str:
+    """Title, one row per arm in the order of its file, the model before fine-tuning, and remarks.
+
+    Args:
+        summary: the content of reports/sweeps/<name>.json.
+    """
+    settings, arms = summary["settings"], summary["arms"]
+    metrics, baseline = settings["metrics"], settings["baseline"]
+    head = ["arm", "seeds", "tokens"]
+    for metric, better in metrics.items():
+        head += [f"{metric}, {BETTER[better]}", f"minus {baseline}", "p"]
+    rows = [_row(arm, arms[arm], metrics) for arm in settings["arms"]]
+    rows.append(_row("(before fine-tuning)", summary["base"], metrics))
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
+    share, missing, seeds = f"{settings['confidence']:.0%}", summary["missing"], ", ".join(map(str, settings["seeds"]))
+    remarks = [
+        f"- {summary['about']}",
+        f"- {len(settings['targets'])} target tasks, seeds {seeds}, profile {settings['profile']}.",
+        f"- Intervals: {share}, tasks and seeds both drawn (with one seed: over tasks); differences are paired by task and seed."
+        f" p: two-sided, corrected by Holm for all arms against {baseline}, each metric for itself.",
+        _token_remark(arms),
+    ]
+    if missing:
+        reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
+        remarks.append(f"- INCOMPLETE, {len(missing)} experiment(s) are missing: {reasons}.")
+    return "\n".join([f"## Sweep {summary['sweep']}", "", *lines, "", *remarks])
