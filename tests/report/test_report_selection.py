@@ -4,7 +4,8 @@ from dataclasses import replace
 import pytest
 
 from instune.report.page import render
-from instune.report.selection import COLOURS, plane, text, view
+from instune.report.selection import text, view
+from instune.report.selection_pictures import COLOURS, plane
 from tests.report.made import ALIGN, DETAILS, NO_DETAILS, ONE_CHOICE, SELECTION, TASKS, load
 from tests.report.parsed import Page
 
