@@ -27,9 +27,9 @@ def row(gain, *tasks):
 
 
 @pytest.fixture
-def keywords(tmp_path, monkeypatch, tiny_pool, model_folder):
+def keywords(tmp_path, monkeypatch, unlike_pool, model_folder):
     """The command's keywords, with two transfer matrices of the tiny pool; aligned encoders of two seeds and one epoch."""
-    tasks, _ = tiny_pool
+    tasks, _ = unlike_pool
     examples = [make_example(task, number) for task in tasks.values() for number in range(14)]
 
     def make(work, model):
@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_with_the_next_group(keywords, monkeypatch):
     assert seen == [(0, "example", 0), (0, "wording", 0), *drawn, (1, "example", 0)]
 
 
-def test_other_wordings_are_measured_anew(keywords, monkeypatch, tiny_pool):
+def test_other_wordings_are_measured_anew(keywords, monkeypatch, unlike_pool):
     monkeypatch.setattr(command, "GROUPS", GROUPS[1:3])
     (keywords["transfer"] / "seed-1.json").unlink()
     command.main(**keywords)
@@ -116,7 +116,7 @@ def test_other_wordings_are_measured_anew(keywords, monkeypatch, tiny_pool):
     shutil.rmtree(next(keywords["scratch"].glob("seed-0-*")))
     command.main(**keywords)
     assert seen == []
-    tasks, _ = tiny_pool
+    tasks, _ = unlike_pool
     tasks["task0"] = make_task(0, category="category0", wordings=("Say the colour.", "Which colour is it?"))
     shutil.rmtree(next(keywords["scratch"].glob("seed-0-*")))
     command.main(**keywords)
