@@ -19,7 +19,7 @@ from instune.bilevel.ranks import mean_over_ranks
 from instune.bilevel.vectors import Vector, norm
 from instune.errors import InputError
 
-NO_SECOND_DERIVATIVE = ("derivative for", "once_differentiable", "does not currently support double backward")
+NO_SECOND_DERIVATIVE = ("derivative for", "does not currently support double backward")
 
 
 @contextmanager
@@ -30,10 +30,31 @@ def _explain_missing_derivative() -> Iterator[None]:
     except RuntimeError as error:
         if not any(words in str(error) for words in NO_SECOND_DERIVATIVE):
             raise
-        raise InputError(
-            f"double_backward meets an operation without a second derivative ({str(error).splitlines()[0]}).\n"
-            "  Set optimize.embedder.product: central_difference, or optimize.embedder.attention: eager or sdpa without torch.compile."
-        ) from None
+        raise _missing_derivative(str(error).splitlines()[0]) from None
+
+
+def _missing_derivative(what: str) -> InputError:
+    return InputError(
+        f"double_backward meets an operation without a second derivative ({what}).\n"
+        "  Set optimize.embedder.product: central_difference, or optimize.embedder.attention: eager or sdpa; no torch.compile."
+    )
+
+
+def _check_differentiable(gradient: Sequence[Tensor]) -> None:
+    """Refuse a graph with a node that stands for a missing derivative.
+
+    It would raise if it ran, but it has no inputs, so `torch.autograd.grad` prunes it and leaves its part out without a word.
+    """
+    waiting = [tensor.grad_fn for tensor in gradient]
+    seen = set()
+    while waiting:
+        node = waiting.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node.name() == "torch::autograd::Error":
+            raise _missing_derivative("a function marked with @once_differentiable")
+        waiting += [following for following, _ in node.next_functions]
 
 
 class DoubleBackward:
@@ -55,6 +76,7 @@ class DoubleBackward:
         with _explain_missing_derivative(), sdpa_kernel(SDPBackend.MATH):
             for part in parts(loss):
                 self.gradients.append(torch.autograd.grad(part, theta, create_graph=True, materialize_grads=True))
+                _check_differentiable(self.gradients[-1])
 
     def _product(self, vector: Vector, inputs: Sequence[Tensor]) -> Vector:
         total = [torch.zeros_like(tensor) for tensor in inputs]

@@ -73,7 +73,7 @@ def test_every_solver_equals_its_closed_form(size, product):
         "conjugate_gradient": one.from_q(one.damped_inverse(0.5)),
         "unrolled": one.unrolled(0.3, 3),
     }
-    settings = dict.fromkeys(expected, {"gamma": 0.3}) | {
+    settings = {name: {"gamma": 0.3} for name in expected} | {
         "conjugate_gradient": {"terms": 4 * size, "damping": 0.5, "tolerance": 1e-12}
     }
     assert set(expected) == set(SOLVERS) == set(get_args(SolverName))
