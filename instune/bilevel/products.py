@@ -36,7 +36,7 @@ def _explain_missing_derivative() -> Iterator[None]:
 def _missing_derivative(what: str) -> InputError:
     return InputError(
         f"double_backward meets an operation without a second derivative ({what}).\n"
-        "  Set optimize.embedder.product: central_difference, or optimize.embedder.attention: eager or sdpa; no torch.compile."
+        "  Set optimize.product: central_difference, or optimize.attention: eager or sdpa; no torch.compile."
     )
 
 

@@ -196,7 +196,9 @@ def test_report_counts_what_was_trained_on(workspace):
 
 
 def test_soft_instructions_of_another_base_model_are_refused(workspace):
-    save_artefact(Path("instructions"), Artefact("embedder_direct", "0" * 16, ("task0",), torch.zeros(1, 3, 32)), {})
+    save_artefact(
+        Path("instructions"), Artefact("embedder_direct", "0" * 16, ("task0",), {"soft_prompts": torch.zeros(1, 3, 32)}), {}
+    )
     with pytest.raises(InputError, match="0000000000000000"):
         finetune.main(**workspace)
 
@@ -204,7 +206,9 @@ def test_soft_instructions_of_another_base_model_are_refused(workspace):
 def test_soft_instructions_change_the_rows_and_are_trained_through(workspace, model_folder):
     prompts = torch.randn(6, 3, 32, generator=torch.Generator().manual_seed(0))
     tasks = tuple(f"task{number}" for number in range(6))
-    save_artefact(Path("instructions"), Artefact("embedder_direct", weights_hash(model_folder), tasks, prompts), {})
+    save_artefact(
+        Path("instructions"), Artefact("embedder_direct", weights_hash(model_folder), tasks, {"soft_prompts": prompts}), {}
+    )
     finetune.main(**workspace)
     report = read_json(Path("finetune.json"))
     assert report["instructions"] == "embedder_direct"

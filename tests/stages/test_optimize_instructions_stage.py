@@ -16,22 +16,27 @@ from instune.records import write_examples, write_tasks
 from instune.results import read_json, write_json
 from stages import optimize_instructions
 
-EMBEDDER = {
-    "soft_tokens": 3,
-    "initial": "definition",
+OPTIMIZE = {
     "folds": 2,
     "outer_steps": 2,
     "inner_steps": 1,
     "batch_size": 2,
     "meta_batch_size": 2,
+    "micro_batch_tokens": 500,
+    "inner_optimizer": "sgd",
     "inner_learning_rate": 0.05,
     "outer_learning_rate": 0.01,
-    "neumann_terms": 1,
+    "lora": None,
+    "solver": "neumann",
+    "terms": 1,
     "gamma": "auto",
     "product": "central_difference",
     "difference_step": 3e-3,
+    "precision": "float32",
     "attention": "sdpa",
     "checkpoint_every": 1,
+    "validation": None,
+    "embedder": {"soft_tokens": 3, "initial": "definition"},
 }
 PROMPT = {
     "template": "chat",
@@ -43,8 +48,8 @@ PROMPT = {
 }
 
 
-def write_params(method: str, **embedder) -> None:
-    params = {"seed": 0, "prompt": PROMPT, "optimize": {"method": method, "embedder": EMBEDDER | embedder}}
+def write_params(method: str, **changes) -> None:
+    params = {"seed": 0, "prompt": PROMPT, "optimize": {"method": method} | OPTIMIZE | changes}
     YAML().dump(params, Path("params.yaml"))
 
 
@@ -87,7 +92,7 @@ def test_embedder_gives_every_selected_task_with_examples_its_prompt_and_names_t
     artefact = load_artefact(paths["out"])
     assert artefact.base_model_hash == weights_hash(paths["model"])
     assert artefact.task_ids == ("task0", "task1", "task2", "task3", "task4")
-    assert artefact.soft_prompts.shape == (5, 3, 32)
+    assert artefact.tensors["soft_prompts"].shape == (5, 3, 32)
     report = read_json(paths["report"])
     assert report["human"] == ["task5"]
     for fold in report["folds"]:
@@ -106,33 +111,56 @@ def test_equal_inputs_give_equal_bytes_and_another_seed_other_prompts(paths):
     write_params("embedder_direct")
     outputs = [paths["out"], paths["report"], paths["curves"]]
     optimize_instructions.main(**paths)
-    first, prompts = content(*outputs), load_artefact(paths["out"]).soft_prompts
+    first, prompts = content(*outputs), load_artefact(paths["out"]).tensors["soft_prompts"]
     optimize_instructions.main(**paths)
     assert content(*outputs) == first
     params = YAML().load(Path("params.yaml"))
     params["seed"] = 1
     YAML().dump(params, Path("params.yaml"))
     optimize_instructions.main(**paths)
-    assert not torch.equal(load_artefact(paths["out"]).soft_prompts, prompts)
+    assert not torch.equal(load_artefact(paths["out"]).tensors["soft_prompts"], prompts)
 
 
-def test_double_backward_through_the_default_attention_is_refused_and_leaves_nothing(paths):
-    write_params("embedder_direct", product="double_backward")
-    with pytest.raises(InputError, match="attention: eager"):
-        optimize_instructions.main(**paths)
-    assert not paths["out"].exists()
-    assert not paths["report"].exists()
-    write_params("embedder_direct", product="double_backward", attention="eager")
+@pytest.mark.parametrize(
+    "changes", [{"product": "double_backward"}, {"lora": {"rank": 2, "alpha": 4.0}}, {"inner_optimizer": "adam"}]
+)
+def test_other_products_adapters_and_inner_optimizers_run(paths, changes):
+    write_params("embedder_direct", **changes)
     optimize_instructions.main(**paths)
     assert load_artefact(paths["out"]).kind == "embedder_direct"
 
 
+def test_an_unknown_method_is_refused_with_the_names_there_are(paths):
+    write_params("embedder")
+    with pytest.raises(InputError, match=r"optimize\.method: 'embedder' is not allowed.*'human', 'embedder_direct'"):
+        optimize_instructions.main(**paths)
+
+
+def test_reweight_gives_every_task_a_weight_of_mean_one(paths):
+    write_params("reweight")
+    optimize_instructions.main(**paths)
+    artefact = load_artefact(paths["out"])
+    weights = artefact.settings["weights"]
+    assert set(weights) == set(artefact.task_ids) == {f"task{number}" for number in range(5)}
+    assert sum(weights.values()) == pytest.approx(5.0)
+    assert len(set(weights.values())) > 1
+
+
 @pytest.mark.parametrize(
-    ("key", "value"), [("folds", 1), ("gamma", "large"), ("product", "magic"), ("outer_steps", 0), ("neuman_terms", 1)]
+    ("key", "value"),
+    [
+        ("folds", 1),
+        ("gamma", "large"),
+        ("product", "magic"),
+        ("outer_steps", 0),
+        ("term", 1),
+        ("solver", "newton"),
+        ("validation", {"rows": 4}),
+    ],
 )
 def test_bad_parameters_are_named(paths, key, value):
     write_params("embedder_direct", **{key: value})
-    with pytest.raises(InputError, match=rf"optimize\.embedder\.{key}"):
+    with pytest.raises(InputError, match=rf"optimize\.{key}"):
         optimize_instructions.main(**paths)
 
 

@@ -36,14 +36,14 @@ def neumann(matvec: MatrixVector, v: Vector, *, gamma: float, terms: int) -> Sol
         if not math.isfinite(lengths[-1]):
             raise CurvatureError(
                 f"the Neumann series is not finite at term {number} (gamma {gamma:.3g}): the inner loss or its gradient is not.\n"
-                "  Lower optimize.embedder.inner_learning_rate, or set optimize.embedder.product: double_backward."
+                "  Lower optimize.inner_learning_rate, or set optimize.product: double_backward."
             )
         if gamma * curvature > 2 or lengths[-1] > GROWTH * lengths[0]:
             shown = ", ".join(f"{length:.3g}" for length in lengths)
             raise CurvatureError(
                 f"the Neumann series diverges at term {number}: lengths of its terms {shown}; gamma {gamma:.3g}, "
                 f"curvature seen {curvature:.3g}.\n"
-                f"  Set optimize.embedder.gamma: auto, or at most {1 / curvature:.2g}, or lower optimize.embedder.neumann_terms."
+                f"  Set optimize.gamma: auto, or at most {1 / curvature:.2g}, or lower optimize.terms."
             )
     del term
     return Solution(scaled(total, gamma), tuple(lengths), gamma)
@@ -76,6 +76,6 @@ class AdaptiveNeumann:
                 if self.gamma <= first / 2**HALVINGS:
                     raise CurvatureError(
                         f"{str(error).splitlines()[0]}\n  gamma: auto began at {first:.3g} and was halved {HALVINGS} times. "
-                        "Lower optimize.embedder.neumann_terms."
+                        "Lower optimize.terms."
                     ) from None
                 self.gamma /= 2

@@ -1,0 +1,53 @@
+"""An artefact as the fine-tuning uses it: what each row shows, its embeddings, and how often each task is drawn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from instune.bilevel.artefact import Artefact
+from instune.records import Example, Task
+from instune.tuning.rows import Show, Shown, TrainingRow, show_human
+
+
+def _no_soft(row: TrainingRow) -> Tensor:
+    raise LookupError(f"row of task {row.task_id}: nothing stands in the place of its instruction")
+
+
+@dataclass(frozen=True)
+class Applied:
+    """What an artefact does to training rows.
+
+    Attributes:
+        show: what a row shows for instruction and worked examples.
+        soft: (n, d) embeddings of a row's soft instruction.
+        weights: how often a task is drawn, relative to others of weight 1; None: all tasks in turn.
+    """
+
+    show: Show = show_human
+    soft: Callable[[TrainingRow], Tensor] = _no_soft
+    weights: Mapping[str, float] | None = None
+
+
+def applied(artefact: Artefact) -> Applied:
+    """The artefact's effect, by its kind."""
+    return {"human": _human, "embedder_direct": _soft_prompts, "reweight": _weights}[artefact.kind](artefact)
+
+
+def _human(artefact: Artefact) -> Applied:
+    return Applied()
+
+
+def _soft_prompts(artefact: Artefact) -> Applied:
+    prompts = dict(zip(artefact.task_ids, artefact.tensors["soft_prompts"], strict=True))  # task -> (n, d)
+
+    def show(task: Task, example: Example) -> Shown:
+        return Shown(soft_tokens=len(prompts[task.task_id])) if task.task_id in prompts else Shown()
+
+    return Applied(show, lambda row: prompts[row.task_id])
+
+
+def _weights(artefact: Artefact) -> Applied:
+    return Applied(weights=artefact.settings["weights"])
