@@ -126,9 +126,9 @@ class CentralDifference:
 
     def _at(self, vector: Vector, step: float, inputs: Sequence[Tensor], sign: float) -> None:
         """Add sign * gradient at theta + step * vector to the inputs' `.grad`."""
-        with torch.no_grad():
-            torch._foreach_copy_(self.theta, self.saved)
-            torch._foreach_add_(self.theta, list(vector), alpha=step)
+        with torch.no_grad():  # tensor by tensor: sharded ones know no grouped operations
+            for tensor, base, direction in zip(self.theta, self.saved, vector, strict=True):
+                tensor.copy_(base).add_(direction, alpha=step)
         torch.clear_autocast_cache()  # else a caller's autocast block would go on with its casts of the weights as they were
         accumulate(self.loss, inputs, sign)
 
@@ -143,11 +143,11 @@ class CentralDifference:
                 self._at(vector, -step, inputs, -1.0)
             finally:
                 with torch.no_grad():
-                    torch._foreach_copy_(self.theta, self.saved)
+                    for tensor, base in zip(self.theta, self.saved, strict=True):
+                        tensor.copy_(base)
                 torch.clear_autocast_cache()
             difference = take(inputs)
-        torch._foreach_div_(difference, 2 * step)
-        return difference
+        return tuple(tensor.div_(2 * step) for tensor in difference)
 
     def hessian(self, vector: Vector) -> Vector:
         """d2L/dtheta2 vector, like theta."""
