@@ -11,19 +11,20 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import torch
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from transformers import PreTrainedModel
 
 import instune
 from instune import config
 from instune.bilevel.artefact import Artefact, save_artefact
-from instune.bilevel.cross_fit import CrossFit, Learned
+from instune.bilevel.cross_fit import CrossFit, Learned, given
 from instune.bilevel.curves import curve_log
 from instune.bilevel.instructions import Passes
 from instune.bilevel.parameterizations.base import Material, Parameterization
+from instune.bilevel.parameterizations.extractor import Choice
 from instune.bilevel.parameterizations.initial import Initial
 from instune.bilevel.parameterizations.methods import METHODS
 from instune.bilevel.schedule import InnerOptimizer, Schedule, Solve
@@ -47,6 +48,25 @@ class Embedder(Section):
     initial: Initial  # where embedder_direct starts: the definition's token embeddings, noise of their scale, frequent tokens
 
 
+class Extractor(Section):
+    choose: Literal[
+        "learned", "fixed", "random"
+    ]  # fixed: the task's first candidates; random: drawn for every row; neither learns
+    exemplars: NonNegativeInt  # worked examples in a prompt
+    candidates: PositiveInt  # of each task, to choose from; a row's own instance is none
+    max_tokens: PositiveInt  # longer examples are no candidates
+    choice: Choice  # hard: the most probable candidate, with the softmax's gradient (straight-through); soft: their mixture
+    temperature: PositiveFloat  # divides the logits
+    gumbel: bool  # noise on the logits
+    instruction: bool  # the human instruction stands in front; false with exemplars 0: no instruction at all
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        if self.choose == "learned" and self.exemplars == 0:
+            raise ValueError("exemplars: 0 is not allowed where choose is learned. Give 1 or more, or choose: fixed.")
+        return self
+
+
 class Lora(Section):
     rank: PositiveInt
     alpha: PositiveFloat
@@ -59,7 +79,7 @@ class Validation(Section):
 
 
 class Params(Section):
-    method: Literal["human", "embedder_direct", "reweight"]
+    method: Literal["human", "embedder_direct", "extractor_direct", "reweight"]
     folds: Annotated[int, Field(ge=2)]  # parts of the tasks: one is meta-test, one more validation where that is on
     outer_steps: PositiveInt  # per fold
     inner_steps: PositiveInt  # steps of the model after each outer step
@@ -80,6 +100,7 @@ class Params(Section):
     checkpoint_every: PositiveInt  # outer steps
     validation: Validation | None
     embedder: Embedder  # of embedder_direct
+    extractor: Extractor  # of extractor_direct
 
 
 SECTIONS = {"optimize": Params, "prompt": Prompt, "seed": int}
@@ -88,6 +109,8 @@ SCRATCH = Path(".scratch/optimize_instructions")
 
 def _family(params: Params) -> dict[str, Any]:
     """The keywords of the method's parameterization."""
+    if params.method.startswith("extractor"):
+        return params.extractor.model_dump(exclude={"choose"})
     return {"embedder_direct": params.embedder.model_dump(), "reweight": {}}[params.method]
 
 
@@ -122,11 +145,26 @@ def _learn(params: Params, fit: CrossFit, scratch: Path, curves: Path) -> Learne
         return fit.run(schedule, solve, scratch=scratch, log=log)
 
 
-def _keep_human(out: Path, report: Path, curves: Path, *, weights: str, selected: list[str]) -> None:
+def _no_curve(curves: Path) -> None:
     write_text(curves / "plots" / "metrics" / "outer_loss.tsv", "step\touter_loss\n0\t\n")
-    save_artefact(out, Artefact("human", weights), {})
-    write_json(report, {"method": "human", "optimized": [], "human": selected})
-    print(f"{out}: human instructions for {len(selected)} tasks")
+
+
+def _pool(tasks: Path, examples: Path, choice: dict[str, Any]) -> tuple[list[Task], dict[str, list[Example]]]:
+    """Selected tasks that have examples and a definition, and all examples by task.
+
+    A task without a definition has its instruction in its examples' text: there is none to optimize.
+    """
+    by_task: dict[str, list[Example]] = {task_id: [] for task_id in choice["selected"]}
+    for example in chosen_examples(examples, choice):
+        by_task[example.task_id].append(example)
+    return [task for task in read_tasks(tasks).values() if by_task.get(task.task_id) and task.definition.strip()], by_task
+
+
+def _result(params: Params, material: Material, model: Path, *, scratch: Path, curves: Path) -> Learned:
+    if params.method.startswith("extractor") and params.extractor.choose != "learned":
+        _no_curve(curves)
+        return given(material, **params.extractor.model_dump(exclude={"choice", "temperature", "gumbel"}))
+    return _learn(params, _cross_fit(params, material, model), scratch, curves)
 
 
 def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path, report: Path, curves: Path) -> None:
@@ -136,25 +174,22 @@ def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path
     selected = choice["selected"]
     shutil.rmtree(curves, ignore_errors=True)
     if params.method == "human":
-        _keep_human(out, report, curves, weights=weights, selected=selected)
+        _no_curve(curves)
+        save_artefact(out, Artefact("human", weights), {})
+        write_json(report, {"method": "human", "optimized": [], "human": selected})
+        print(f"{out}: human instructions for {len(selected)} tasks")
         return
-    by_task: dict[str, list[Example]] = {task_id: [] for task_id in selected}
-    for example in chosen_examples(examples, choice):
-        by_task[example.task_id].append(example)
-    # A task without a definition has its instruction in its examples' text: there is none to optimize.
-    pool = [task for task in read_tasks(tasks).values() if by_task.get(task.task_id) and task.definition.strip()]
     check_positions(load_config(model), values["prompt"].max_tokens)
     key = run_key([str(values), weights], [selection, tasks, examples, CODE, Path(__file__)])
-    fit = _cross_fit(params, _material(values, pool, by_task, model), model)
-    learned = _learn(params, fit, SCRATCH / key, curves)
-    found = learned.learnable
-    artefact = Artefact(params.method, weights, found.task_ids, found.tensors(), found.settings())
-    save_artefact(out, artefact, learned.description)
+    material = _material(values, *_pool(tasks, examples, choice), model)
+    found = _result(params, material, model, scratch=SCRATCH / key, curves=curves)
+    artefact = Artefact(params.method, weights, found.task_ids, found.tensors, found.settings)
+    save_artefact(out, artefact, found.description)
     human = artefact.human_tasks(selected)
-    write_json(report, {"method": params.method, "optimized": list(found.task_ids), "human": human} | learned.report)
-    shutil.rmtree(SCRATCH / key)
-    last = learned.report["folds"][0]["last"]["outer_loss"]
-    print(f"{out}: {params.method} for {len(found.task_ids)} tasks, {len(human)} stay human; outer loss {last:.3f}; see {report}")
+    write_json(report, {"method": params.method, "optimized": list(found.task_ids), "human": human} | found.report)
+    shutil.rmtree(SCRATCH / key, ignore_errors=True)
+    ends = [f"outer loss {fold['last']['outer_loss']:.3f}" for fold in found.report["folds"]] or ["nothing was learned"]
+    print(f"{out}: {params.method} for {len(found.task_ids)} tasks, {len(human)} stay human; {ends[0]}; see {report}")
 
 
 if __name__ == "__main__":

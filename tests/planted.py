@@ -15,7 +15,7 @@ from instune.bilevel.parameterizations.base import Material, Parameterization
 from instune.bilevel.parameterizations.reweight import Reweight
 from instune.bilevel.schedule import Schedule, Solve, Split
 from instune.prompts import Prompt, load_template
-from instune.records import Example, Task
+from instune.records import Example, Exemplar, Task
 from instune.tuning.labels import loss_weights
 from instune.tuning.rows import RowBuilder, show_human
 
@@ -109,3 +109,18 @@ def taught(model: PreTrainedModel, material: Material, task_ids: Sequence[str], 
         adam.step()
         adam.zero_grad()
     return model
+
+
+COPYING = PROMPT.model_copy(update={"exemplars": 1})
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def copy_pool(letters: Sequence[str], *, examples: int = 12) -> tuple[list[Task], list[Example]]:
+    """Tasks whose answer is always one letter, which their worked example alone tells."""
+    tasks, rows = [], []
+    for number, letter in enumerate(letters):
+        shown = Exemplar("the", letter)
+        name = f"task{number:02d}"
+        tasks.append(Task(name, "planted", "copy", "Say it.", ("Say it.",), positive_examples=(shown,)))
+        rows += [Example(name, f"{name}-{place}", str(place), (letter,)) for place in range(examples)]
+    return tasks, rows

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import Tensor
 
 from instune.bilevel.artefact import Artefact
-from instune.records import Example, Task
+from instune.bilevel.parameterizations.candidates import Candidate
+from instune.prompts import stable_integer
+from instune.records import Example, Exemplar, Task
 from instune.tuning.rows import Show, Shown, TrainingRow, show_human
 
 
@@ -33,7 +36,13 @@ class Applied:
 
 def applied(artefact: Artefact) -> Applied:
     """The artefact's effect, by its kind."""
-    return {"human": _human, "embedder_direct": _soft_prompts, "reweight": _weights}[artefact.kind](artefact)
+    kinds = {
+        "human": _human,
+        "embedder_direct": _soft_prompts,
+        "extractor_direct": _exemplars,
+        "reweight": _weights,
+    }
+    return kinds[artefact.kind](artefact)
 
 
 def _human(artefact: Artefact) -> Applied:
@@ -51,3 +60,24 @@ def _soft_prompts(artefact: Artefact) -> Applied:
 
 def _weights(artefact: Artefact) -> Applied:
     return Applied(weights=artefact.settings["weights"])
+
+
+def _exemplars(artefact: Artefact) -> Applied:
+    """The best-ranked exemplars of the task that are not the row's own instance, or some drawn for the row."""
+    settings = artefact.settings
+    known = {
+        task_id: [Candidate(one["example_id"], Exemplar(one["input"], one["output"])) for one in ranked]
+        for task_id, ranked in settings["candidates"].items()
+    }
+    number, seed = settings["exemplars"], settings["draw_seed"]
+
+    def show(task: Task, example: Example) -> Shown:
+        if task.task_id not in known:
+            return Shown()
+        fit = [one.exemplar for one in known[task.task_id] if one.may_serve(example)]
+        if seed is not None:
+            random.Random(stable_integer(seed, "exemplars", task.task_id, example.example_id)).shuffle(fit)
+        # Where exemplars were to stand in the instruction's stead and there is none, its text stays.
+        return Shown(wording=settings["instruction"] or (number > 0 and not fit), exemplars=tuple(fit[:number]))
+
+    return Applied(show)

@@ -1,7 +1,7 @@
 """The instructions that the fine-tuning trains with: a folder that optimize_instructions writes and finetune reads.
 
 `instructions.json` holds the kind, the base model's hash, the task ids, what finetune needs beside tensors, and a readable
-description of what was learned; `parameters.safetensors` holds the tensors and is absent for human instructions.
+description of what was learned; `parameters.safetensors` holds the tensors and is absent where nothing was learned.
 """
 
 from __future__ import annotations
@@ -73,6 +73,7 @@ def save_artefact(folder: Path, artefact: Artefact, description: Mapping[str, An
             "base_model": artefact.base_model_hash,
             "tasks": list(artefact.task_ids),
             "settings": dict(artefact.settings),
+            "learned": bool(artefact.tensors),
         }
         write_json(partial / INSTRUCTIONS, dict(description) | facts)
         if artefact.tensors:
@@ -101,9 +102,10 @@ def load_artefact(folder: Path) -> Artefact:
         )
     if kind == "human":
         return Artefact("human", facts["base_model"])
-    if not (folder / PARAMETERS).exists():
+    if facts["learned"] and not (folder / PARAMETERS).exists():
         raise InputError(f"{folder}: kind {kind}, but no {PARAMETERS}. Run the stage optimize_instructions again.")
-    artefact = Artefact(kind, facts["base_model"], tuple(facts["tasks"]), load_file(folder / PARAMETERS), facts["settings"])
+    tensors = load_file(folder / PARAMETERS) if facts["learned"] else {}
+    artefact = Artefact(kind, facts["base_model"], tuple(facts["tasks"]), tensors, facts["settings"])
     prompts = artefact.tensors.get("soft_prompts")
     if prompts is not None and (prompts.dim() != 3 or len(prompts) != len(artefact.task_ids)):
         raise InputError(

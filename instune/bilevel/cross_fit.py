@@ -19,6 +19,8 @@ from instune.bilevel.describe import diversity
 from instune.bilevel.instructions import Passes
 from instune.bilevel.loop import Fold
 from instune.bilevel.parameterizations.base import Material, Parameterization
+from instune.bilevel.parameterizations.baselines import Baseline, baseline_settings
+from instune.bilevel.parameterizations.extractor import text_embedding
 from instune.bilevel.schedule import Schedule, Solve, Split
 from instune.errors import InputError
 from instune.tuning.labels import loss_weights
@@ -30,9 +32,11 @@ Make = Callable[[Material, Sequence[str], torch.device], Parameterization]
 
 @dataclass(frozen=True)
 class Learned:
-    """A parameterization of all tasks at what was learned, what it looks like, and how the folds went."""
+    """What the artefact holds, what it looks like, and how the folds went."""
 
-    learnable: Parameterization
+    task_ids: tuple[str, ...]
+    tensors: dict[str, Tensor]
+    settings: dict[str, Any]
     description: dict[str, Any]
     report: dict[str, Any]
 
@@ -89,9 +93,10 @@ class CrossFit:
             dropped.update(state.dropped)
             report.append(_fold_report(split, state))
         final.load(values)
-        compared = self._diversity(final)
+        compared = compare(self.material, final.task_ids, final.instruction_embeddings())
         description = {"diversity": compared} | final.description()
-        return Learned(final, description, {"folds": report, "diversity": compared, "dropped": dict(dropped)})
+        facts = {"folds": report, "diversity": compared, "dropped": dict(dropped)}
+        return Learned(final.task_ids, final.tensors(), final.settings(), description, facts)
 
     def _split(self, number: int) -> Split:
         test = self.folds[number]
@@ -118,10 +123,22 @@ class CrossFit:
         )
         return Draws(builder, material.examples, seed=material.seed)
 
-    def _diversity(self, learnable: Parameterization) -> dict[str, Any]:
-        material = self.material
-        human = [material.mean_embedding(material.tasks[task_id].definition) for task_id in learnable.task_ids]
-        return {"human": diversity(torch.stack(human)), "learned": diversity(learnable.instruction_embeddings())}
+
+def given(material: Material, choose: Baseline, *, exemplars: int, instruction: bool, **candidates: int) -> Learned:
+    """Exemplars that are not learned, in the form of what is."""
+    settings = baseline_settings(material, choose, exemplars=exemplars, instruction=instruction, **candidates)
+    ids = tuple(sorted(material.tasks))
+    shown = [
+        text_embedding(material, task_id, settings["candidates"][task_id][:exemplars], instruction=instruction) for task_id in ids
+    ]
+    compared = compare(material, ids, torch.stack(shown))
+    return Learned(ids, {}, settings, {"diversity": compared}, {"folds": [], "diversity": compared, "dropped": {}})
+
+
+def compare(material: Material, task_ids: Sequence[str], embeddings: Tensor) -> dict[str, Any]:
+    """Diversity of the definitions and of what stands in their place, (n_task, d)."""
+    human = [material.mean_embedding(material.tasks[task_id].definition) for task_id in task_ids]
+    return {"human": diversity(torch.stack(human)), "learned": diversity(embeddings)}
 
 
 def _copy_task(values: Sequence[Tensor], to: int, phi: Sequence[Tensor], place: int) -> None:

@@ -28,6 +28,7 @@ def test_soft_prompts_come_back_bit_for_bit_and_json_says_what_they_are(tmp_path
         "base_model": "abc",
         "tasks": ["t1", "t2"],
         "settings": {"soft_tokens": 3},
+        "learned": True,
         "diversity": {"human": 0.5},
     }
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from instune.bilevel.applied import applied
 from instune.bilevel.artefact import load_artefact
 from instune.errors import InputError
 from instune.models import weights_hash
@@ -16,6 +17,16 @@ from instune.records import write_examples, write_tasks
 from instune.results import read_json, write_json
 from stages import optimize_instructions
 
+EXTRACTOR = {
+    "choose": "learned",
+    "exemplars": 1,
+    "candidates": 4,
+    "max_tokens": 40,
+    "choice": "hard",
+    "temperature": 1.0,
+    "gumbel": True,
+    "instruction": True,
+}
 OPTIMIZE = {
     "folds": 2,
     "outer_steps": 2,
@@ -37,6 +48,7 @@ OPTIMIZE = {
     "checkpoint_every": 1,
     "validation": None,
     "embedder": {"soft_tokens": 3, "initial": "definition"},
+    "extractor": EXTRACTOR,
 }
 PROMPT = {
     "template": "chat",
@@ -133,6 +145,45 @@ def test_other_products_adapters_and_inner_optimizers_run(paths, changes):
 def test_an_unknown_method_is_refused_with_the_names_there_are(paths):
     write_params("embedder")
     with pytest.raises(InputError, match=r"optimize\.method: 'embedder' is not allowed.*'human', 'embedder_direct'"):
+        optimize_instructions.main(**paths)
+
+
+def test_the_extractor_names_the_chosen_exemplars_of_every_task_with_their_probabilities(paths):
+    write_params("extractor_direct")
+    optimize_instructions.main(**paths)
+    artefact = load_artefact(paths["out"])
+    assert artefact.tensors["logits"].shape == (5, 1, 4)
+    for task_id, ranked in artefact.settings["candidates"].items():
+        assert len(ranked) == 4
+        assert sum(one["probability"][0] for one in ranked) == pytest.approx(1.0, abs=1e-5)
+        assert ranked[0]["probability"][0] == max(one["probability"][0] for one in ranked)
+        assert {one["example_id"].split("-")[0] for one in ranked} == {task_id}
+
+
+@pytest.mark.parametrize(("choose", "different"), [("fixed", 2), ("random", 3)])
+def test_fixed_and_random_exemplars_come_from_the_same_code_without_learning(paths, tiny_pool, choose, different):
+    write_params("extractor_direct", extractor=EXTRACTOR | {"choose": choose})
+    optimize_instructions.main(**paths)
+    use = applied(load_artefact(paths["out"]))
+    tasks, examples = tiny_pool
+    rows = [use.show(tasks["task0"], row) for row in examples if row.task_id == "task0"]
+    assert all(row.wording and len(row.exemplars) == 1 for row in rows)
+    found = {row.exemplars for row in rows}
+    assert len(found) == different if choose == "fixed" else len(found) >= different  # a row of the fixed one takes the next
+    assert read_json(paths["report"])["folds"] == []
+    assert not list(Path(".scratch").rglob("*.pt"))
+
+
+def test_no_instruction_at_all_is_a_baseline_too(paths, tiny_pool):
+    write_params("extractor_direct", extractor=EXTRACTOR | {"choose": "fixed", "exemplars": 0, "instruction": False})
+    optimize_instructions.main(**paths)
+    shown = applied(load_artefact(paths["out"])).show(tiny_pool[0]["task0"], tiny_pool[1][0])
+    assert (shown.wording, shown.exemplars) == (False, ())
+
+
+def test_learning_no_exemplars_is_refused(paths):
+    write_params("extractor_direct", extractor=EXTRACTOR | {"exemplars": 0})
+    with pytest.raises(InputError, match=r"optimize\.extractor.*exemplars: 0 is not allowed"):
         optimize_instructions.main(**paths)
 
 
