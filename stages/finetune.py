@@ -10,7 +10,7 @@ Writes: data/models/tuned/: weights, configuration, tokenizer with chat template
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from pathlib import Path
@@ -25,6 +25,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from instune import config, models
 from instune.bilevel.applied import Applied, applied
 from instune.bilevel.artefact import load_artefact
+from instune.bilevel.parameterizations.base import Material
 from instune.config import Section
 from instune.prompts import Prompt, load_template
 from instune.records import Example, Task, read_tasks
@@ -104,7 +105,7 @@ def _rows(
     selected: Sequence[str],
     instructions: Applied,
     tokenizer: PreTrainedTokenizerBase,
-    pool: tuple[Mapping[str, Task], Iterable[Example]],
+    pool: tuple[Mapping[str, Task], Sequence[Example]],
     *,
     seq2seq: bool,
 ) -> Prepared:
@@ -126,6 +127,21 @@ def _rows(
     )
 
 
+def _material(
+    values: dict[str, Any],
+    pool: tuple[Mapping[str, Task], Sequence[Example]],
+    tokenizer: PreTrainedTokenizerBase,
+    net: PreTrainedModel,
+) -> Material:
+    """What an instruction may be converted from; the table is copied before training moves it."""
+    by_task: dict[str, list[Example]] = {}
+    for example in pool[1]:
+        by_task.setdefault(example.task_id, []).append(example)
+    table = net.get_input_embeddings().weight.detach().float().cpu().clone()  # (V, d)
+    template = load_template(values["prompt"].template, tokenizer, seq2seq=net.config.is_encoder_decoder)
+    return Material(pool[0], by_task, tokenizer, table, template, values["prompt"], values["seed"])
+
+
 def _collate(instructions: Applied, tokenizer: PreTrainedTokenizerBase, decoder_start_id: int | None) -> Collate:
     def gather(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
         soft = [instructions.soft(row) for row in rows if row.soft[1]]
@@ -145,9 +161,9 @@ def main(
     accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
     tokenizer, net = models.load_tokenizer(model), models.load_model(model, device=accelerator.device)
     models.check_positions(net.config, prompt.max_tokens)
-    instructions_of = applied(artefact)
+    pool = read_tasks(tasks), list(chosen_examples(examples, choice))
+    instructions_of = applied(artefact, _material(values, pool, tokenizer, net))
     gather, seq2seq = _collate(instructions_of, tokenizer, models.decoder_start(net)), net.config.is_encoder_decoder
-    pool = read_tasks(tasks), chosen_examples(examples, choice)
     data = _rows(values, choice["selected"], instructions_of, tokenizer, pool, seq2seq=seq2seq)
     if data.passes > 1 and accelerator.is_main_process:
         print(f"the budget takes {data.passes} passes over the selected tasks' examples: they repeat")

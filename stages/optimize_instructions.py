@@ -27,6 +27,7 @@ from instune.bilevel.parameterizations.base import Material, Parameterization
 from instune.bilevel.parameterizations.extractor import Choice
 from instune.bilevel.parameterizations.initial import Initial
 from instune.bilevel.parameterizations.methods import METHODS
+from instune.bilevel.parameterizations.source_text import Source
 from instune.bilevel.schedule import InnerOptimizer, Schedule, Solve
 from instune.bilevel.schedule import Validation as ValidationSteps
 from instune.bilevel.solvers.named import SolverName
@@ -44,8 +45,9 @@ CODE = Path(instune.__file__).parent
 
 
 class Embedder(Section):
-    soft_tokens: PositiveInt  # embeddings per instruction
+    soft_tokens: PositiveInt  # embeddings per instruction; of embedder_conversion: at most
     initial: Initial  # where embedder_direct starts: the definition's token embeddings, noise of their scale, frequent tokens
+    source: Source  # what embedder_conversion converts: the definition, or another instance of the task
 
 
 class Extractor(Section):
@@ -79,7 +81,7 @@ class Validation(Section):
 
 
 class Params(Section):
-    method: Literal["human", "embedder_direct", "extractor_direct", "reweight"]
+    method: Literal["human", "embedder_direct", "embedder_conversion", "extractor_direct", "extractor_conversion", "reweight"]
     folds: Annotated[int, Field(ge=2)]  # parts of the tasks: one is meta-test, one more validation where that is on
     outer_steps: PositiveInt  # per fold
     inner_steps: PositiveInt  # steps of the model after each outer step
@@ -99,8 +101,8 @@ class Params(Section):
     attention: Literal["sdpa", "eager"]
     checkpoint_every: PositiveInt  # outer steps
     validation: Validation | None
-    embedder: Embedder  # of embedder_direct
-    extractor: Extractor  # of extractor_direct
+    embedder: Embedder  # of embedder_direct and embedder_conversion
+    extractor: Extractor  # of extractor_direct and extractor_conversion
 
 
 SECTIONS = {"optimize": Params, "prompt": Prompt, "seed": int}
@@ -111,7 +113,8 @@ def _family(params: Params) -> dict[str, Any]:
     """The keywords of the method's parameterization."""
     if params.method.startswith("extractor"):
         return params.extractor.model_dump(exclude={"choose"})
-    return {"embedder_direct": params.embedder.model_dump(), "reweight": {}}[params.method]
+    unused = {"embedder_direct": {"source"}, "embedder_conversion": {"initial"}}
+    return params.embedder.model_dump(exclude=unused[params.method]) if params.method in unused else {}
 
 
 def _material(values: dict[str, Any], pool: list[Task], examples: dict[str, list[Example]], model: Path) -> Material:

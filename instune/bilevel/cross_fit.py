@@ -23,6 +23,7 @@ from instune.bilevel.parameterizations.baselines import Baseline, baseline_setti
 from instune.bilevel.parameterizations.extractor import text_embedding
 from instune.bilevel.schedule import Schedule, Solve, Split
 from instune.errors import InputError
+from instune.records import Exemplar
 from instune.tuning.labels import loss_weights
 from instune.tuning.rows import RowBuilder, Show, show_human
 
@@ -128,9 +129,11 @@ def given(material: Material, choose: Baseline, *, exemplars: int, instruction: 
     """Exemplars that are not learned, in the form of what is."""
     settings = baseline_settings(material, choose, exemplars=exemplars, instruction=instruction, **candidates)
     ids = tuple(sorted(material.tasks))
-    shown = [
-        text_embedding(material, task_id, settings["candidates"][task_id][:exemplars], instruction=instruction) for task_id in ids
-    ]
+    first = {
+        task_id: [Exemplar(one["input"], one["output"]) for one in ranked[:exemplars]]
+        for task_id, ranked in settings["candidates"].items()
+    }
+    shown = [text_embedding(material, task_id, first[task_id], instruction=instruction) for task_id in ids]
     compared = compare(material, ids, torch.stack(shown))
     return Learned(ids, {}, settings, {"diversity": compared}, {"folds": [], "diversity": compared, "dropped": {}})
 

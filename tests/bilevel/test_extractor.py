@@ -137,7 +137,7 @@ def test_the_chosen_exemplar_of_every_task_stands_first_with_its_probability_and
     first = learnable.chosen("task0")[0]
     assert (first["example_id"], first["output"]) == (best.example_id, best.exemplar.output)
     assert first["probability"][0] == pytest.approx(float(torch.tensor([5.0, 0, 0, 0, 0]).softmax(0)[0]), abs=1e-6)
-    use = applied(Artefact("extractor_direct", "abc", learnable.task_ids, learnable.tensors(), learnable.settings()))
+    use = applied(Artefact("extractor_direct", "abc", learnable.task_ids, learnable.tensors(), learnable.settings()), material)
     rows = {row.example_id: row for row in material.examples["task0"]}
     for name, row in rows.items():
         (shown,) = use.show(material.tasks["task0"], row).exemplars

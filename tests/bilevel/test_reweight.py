@@ -74,7 +74,7 @@ def test_the_mixture_draws_tasks_by_weight_and_their_examples_in_full_before_any
 
 
 def test_the_artefact_hands_its_weights_to_the_fine_tuning_and_leaves_the_prompts_human(material):
-    use = applied(Artefact("reweight", "abc", ("task0",), {"logits": torch.zeros(1)}, {"weights": {"task0": 0.5}}))
+    use = applied(Artefact("reweight", "abc", ("task0",), {"logits": torch.zeros(1)}, {"weights": {"task0": 0.5}}), material)
     assert use.weights == {"task0": 0.5}
     task = material.tasks["task0"]
     assert use.show(task, material.examples["task0"][0]).soft_tokens == 0

@@ -215,6 +215,48 @@ def test_soft_instructions_change_the_rows_and_are_trained_through(workspace, mo
     assert report["tokens"]["instruction"] == 3 * report["rows"]["training"]
 
 
+def given(kind: str, model_folder, tensors: dict, settings: dict, tasks=("task0", "task1", "task2")) -> None:
+    save_artefact(Path("instructions"), Artefact(kind, weights_hash(model_folder), tasks, tensors, settings), {})
+
+
+def test_chosen_exemplars_stand_in_the_prompt_as_text(workspace, model_folder):
+    finetune.main(**workspace)
+    assert read_json(Path("finetune.json"))["tokens"]["examples"] == 0
+    ranked = [{"example_id": "other", "input": "A green leaf.", "output": "green", "probability": [1.0]}]
+    settings = {"exemplars": 1, "instruction": False, "draw_seed": None, "candidates": dict.fromkeys(SELECTED, ranked)}
+    given("extractor_direct", model_folder, {"logits": torch.zeros(4, 1, 1)}, settings, tuple(SELECTED))
+    finetune.main(**workspace)
+    tokens = read_json(Path("finetune.json"))["tokens"]
+    assert tokens["instruction"] == 0
+    assert tokens["examples"] > 0
+    assert tokens["with_loss"] == tokens["output"]
+
+
+def test_converted_instructions_are_trained_through(workspace, model_folder):
+    settings = {"source": "instance", "soft_tokens": 5, "seed": 0}
+    given("embedder_conversion", model_folder, {"weight": torch.eye(32), "bias": torch.ones(32)}, settings, tuple(SELECTED))
+    finetune.main(**workspace)
+    report = read_json(Path("finetune.json"))
+    assert report["tokens"]["instruction"] == 5 * report["rows"]["training"]
+
+
+def test_learned_weights_say_how_often_a_task_is_drawn(workspace, model_folder, monkeypatch):
+    seen, real = [], train.Trainer.__init__
+
+    def spy(self, model, rows, *args, **keywords):
+        seen.extend(row.task_id for row in rows)
+        real(self, model, rows, *args, **keywords)
+
+    monkeypatch.setattr(train.Trainer, "__init__", spy)
+    set_params(validation_share=0.0)
+    given("reweight", model_folder, {"logits": torch.zeros(1)}, {"weights": {"task0": 3.0, "task1": 0.0}})
+    finetune.main(**workspace)
+    counts = [seen.count(name) for name in SELECTED]
+    assert counts[1] == 0
+    assert counts[2] == pytest.approx(counts[3], abs=1)
+    assert counts[0] == pytest.approx(3 * counts[2], abs=3)
+
+
 def test_nan_stops_with_a_checkpoint_and_no_model(workspace):
     set_params(learning_rate=1e30, max_grad_norm=1e30)
     with pytest.raises(InputError, match=r"finetune\.learning_rate"):

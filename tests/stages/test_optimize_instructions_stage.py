@@ -47,7 +47,7 @@ OPTIMIZE = {
     "attention": "sdpa",
     "checkpoint_every": 1,
     "validation": None,
-    "embedder": {"soft_tokens": 3, "initial": "definition"},
+    "embedder": {"soft_tokens": 3, "initial": "definition", "source": "definition"},
     "extractor": EXTRACTOR,
 }
 PROMPT = {
@@ -142,6 +142,20 @@ def test_other_products_adapters_and_inner_optimizers_run(paths, changes):
     assert load_artefact(paths["out"]).kind == "embedder_direct"
 
 
+def test_outer_validation_keeps_the_best_and_reports_tasks_that_no_level_trained_on(paths):
+    write_params("embedder_direct", folds=3, outer_steps=4, validation={"rows": 4, "every": 1, "patience": 9})
+    optimize_instructions.main(**paths)
+    report = read_json(paths["report"])
+    assert load_artefact(paths["out"]).task_ids == ("task0", "task1", "task2", "task3", "task4")
+    for fold in report["folds"]:
+        parts = [set(fold[name]) for name in ("meta_train", "meta_test", "validation_tasks")]
+        assert sum(map(len, parts)) == len(set().union(*parts)) == 5
+        assert fold["validation"]["best"] <= min(fold["validation"]["first"], fold["validation"]["last"])
+    write_params("embedder_direct", validation={"rows": 4, "every": 1, "patience": 9})
+    with pytest.raises(InputError, match=r"optimize\.validation: needs 3 folds"):
+        optimize_instructions.main(**paths)
+
+
 def test_an_unknown_method_is_refused_with_the_names_there_are(paths):
     write_params("embedder")
     with pytest.raises(InputError, match=r"optimize\.method: 'embedder' is not allowed.*'human', 'embedder_direct'"):
@@ -164,7 +178,7 @@ def test_the_extractor_names_the_chosen_exemplars_of_every_task_with_their_proba
 def test_fixed_and_random_exemplars_come_from_the_same_code_without_learning(paths, tiny_pool, choose, different):
     write_params("extractor_direct", extractor=EXTRACTOR | {"choose": choose})
     optimize_instructions.main(**paths)
-    use = applied(load_artefact(paths["out"]))
+    use = applied(load_artefact(paths["out"]), None)
     tasks, examples = tiny_pool
     rows = [use.show(tasks["task0"], row) for row in examples if row.task_id == "task0"]
     assert all(row.wording and len(row.exemplars) == 1 for row in rows)
@@ -177,7 +191,7 @@ def test_fixed_and_random_exemplars_come_from_the_same_code_without_learning(pat
 def test_no_instruction_at_all_is_a_baseline_too(paths, tiny_pool):
     write_params("extractor_direct", extractor=EXTRACTOR | {"choose": "fixed", "exemplars": 0, "instruction": False})
     optimize_instructions.main(**paths)
-    shown = applied(load_artefact(paths["out"])).show(tiny_pool[0]["task0"], tiny_pool[1][0])
+    shown = applied(load_artefact(paths["out"]), None).show(tiny_pool[0]["task0"], tiny_pool[1][0])
     assert (shown.wording, shown.exemplars) == (False, ())
 
 
@@ -185,6 +199,18 @@ def test_learning_no_exemplars_is_refused(paths):
     write_params("extractor_direct", extractor=EXTRACTOR | {"exemplars": 0})
     with pytest.raises(InputError, match=r"optimize\.extractor.*exemplars: 0 is not allowed"):
         optimize_instructions.main(**paths)
+
+
+@pytest.mark.parametrize("method", ["embedder_conversion", "extractor_conversion"])
+def test_conversion_learns_in_one_fold_and_covers_every_task(paths, method):
+    write_params(method)
+    optimize_instructions.main(**paths)
+    artefact, report = load_artefact(paths["out"]), read_json(paths["report"])
+    assert artefact.task_ids == ("task0", "task1", "task2", "task3", "task4")
+    assert len(report["folds"]) == 1
+    assert set(report["diversity"]) == {"human", "learned"}
+    before = {"weight": torch.eye(32), "bias": torch.zeros(32), "bilinear": torch.zeros(1, 32, 32)}
+    assert all(not torch.equal(tensor, before[name]) for name, tensor in artefact.tensors.items())
 
 
 def test_reweight_gives_every_task_a_weight_of_mean_one(paths):

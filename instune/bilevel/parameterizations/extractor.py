@@ -8,7 +8,7 @@ choice, the most probable candidate in the forward pass and the softmax in the b
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -128,10 +128,9 @@ class Extractor(Parameterization):
         return [as_json(table.candidates[place], probabilities[:, place]) for place in [*picked, *rest]]
 
 
-def text_embedding(material: Material, task_id: str, chosen: Sequence[Mapping[str, Any]], *, instruction: bool) -> Tensor:
-    """(d,) mean token embedding of the definition, where it is shown, and the chosen exemplars."""
+def text_embedding(material: Material, task_id: str, exemplars: Sequence[Exemplar], *, instruction: bool) -> Tensor:
+    """(d,) mean token embedding of the definition, where it is shown, and of the exemplars."""
     text = material.tasks[task_id].definition if instruction else ""
-    exemplars = [Exemplar(entry["input"], entry["output"]) for entry in chosen]
     return material.mean_embedding(text + "".join(exemplar_text(material, one, slot) for slot, one in enumerate(exemplars)))
 
 

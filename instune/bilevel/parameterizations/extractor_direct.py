@@ -10,7 +10,7 @@ from torch import Tensor
 
 from instune.bilevel.parameterizations.base import Material
 from instune.bilevel.parameterizations.extractor import Extractor, text_embedding
-from instune.records import Example
+from instune.records import Example, Exemplar
 
 SPARES = 4  # candidates kept beside the chosen ones, for rows on a chosen exemplar itself
 
@@ -40,6 +40,9 @@ class ExtractorDirect(Extractor):
             return []
         return self.ranked(task_id, self.probabilities(task_id))[: self.exemplars + SPARES]
 
+    def _exemplars(self, task_id: str) -> list[Exemplar]:
+        return [Exemplar(one["input"], one["output"]) for one in self.chosen(task_id)[: self.exemplars]]
+
     def settings(self) -> dict[str, Any]:
         ranked = {task_id: self.chosen(task_id) for task_id in self.task_ids}
         return {"exemplars": self.exemplars, "instruction": self.instruction, "candidates": ranked, "draw_seed": None}
@@ -53,7 +56,7 @@ class ExtractorDirect(Extractor):
     def instruction_embeddings(self) -> Tensor:
         return torch.stack(
             [
-                text_embedding(self.material, task_id, self.chosen(task_id)[: self.exemplars], instruction=self.instruction)
+                text_embedding(self.material, task_id, self._exemplars(task_id), instruction=self.instruction)
                 for task_id in self.task_ids
             ]
         )
