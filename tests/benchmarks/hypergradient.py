@@ -110,7 +110,7 @@ def table_of(seconds: dict[str, float], memory: dict[str, float]) -> dict[str, d
 
 
 def main() -> None:
-    """Measure time, then memory, and write."""
+    """Measure memory, then time, and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--model", type=Path, help="folder of a causal model; default: 5 million random parameters")
     parser.add_argument("--case", help="measure the memory of this case alone")
@@ -127,6 +127,7 @@ def main() -> None:
     tqdm.write(json.dumps(memory))
     seconds, found = times(options.model, options.repeats)
     table = table_of(seconds, memory)
+    model = options.model.name if options.model else "5 million random parameters"
     peers = {name: table[name]["plain_steps"] for name in PEERS}
     result = {
         "name": "hypergradient",
@@ -137,7 +138,7 @@ def main() -> None:
         "checked": agreement(found),
         "machine": f"{platform.machine()}, {os.cpu_count()} cores, one thread, Python {platform.python_version()}",
         "repeats": options.repeats,
-        "size": f"{options.model or '5 million random parameters'}, batch {BATCH} x {LENGTH}, float32",
+        "size": f"{model}, batch {BATCH} x {LENGTH}, float32",
         "cases": table,
     }
     write_json(OUT, result)
