@@ -99,6 +99,7 @@ class Params(Section):
     difference_step: Literal["auto"] | PositiveFloat  # of central_difference: length of the perturbation; auto: found per fold
     precision: Precision
     attention: Literal["sdpa", "eager"]
+    checked_batches: NonNegativeInt  # at the start, also by float32 double backward: the cosine is logged; 0: not
     checkpoint_every: PositiveInt  # outer steps
     validation: Validation | None
     embedder: Embedder  # of embedder_direct and embedder_conversion

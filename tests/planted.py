@@ -124,3 +124,15 @@ def copy_pool(letters: Sequence[str], *, examples: int = 12) -> tuple[list[Task]
         tasks.append(Task(name, "planted", "copy", "Say it.", ("Say it.",), positive_examples=(shown,)))
         rows += [Example(name, f"{name}-{place}", str(place), (letter,)) for place in range(examples)]
     return tasks, rows
+
+
+def say_pool(*, misleading: int, examples: int = 12) -> tuple[list[Task], list[Example]]:
+    """Sixteen tasks whose definition names the letter to answer with; that of the first `misleading` tasks names another."""
+    tasks, rows = [], []
+    for number in range(16):
+        letter = "abcd"[number % 4]
+        definition = f"Say {'abcd'[(number + 1) % 4] if number < misleading else letter}."
+        name = f"task{number:02d}"
+        tasks.append(Task(name, "planted", "say", definition, (definition,)))
+        rows += [Example(name, f"{name}-{place}", str(place), (letter,)) for place in range(examples)]
+    return tasks, rows

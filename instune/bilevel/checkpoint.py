@@ -26,6 +26,7 @@ class FoldState:
         best: parameters of lowest validation loss so far.
         best_step: outer steps done at that time.
         best_loss: that loss, None before the first validation.
+        agreement: of the first hypergradients with exact ones, where that was measured.
         dropped: examples drawn that did not fit, by reason.
         done: no step is left to take.
     """
@@ -42,6 +43,7 @@ class FoldState:
     best: list[Tensor] = field(default_factory=list)
     best_step: int = 0
     best_loss: float | None = None
+    agreement: dict[str, float] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
     done: bool = False
 

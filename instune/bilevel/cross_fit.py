@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,8 @@ class CrossFit:
         values, report, dropped = final.copy(), [], Counter()
         for number in range(len(self.folds) if final.per_task else 1):
             name, split = f"fold{number}", self._split(number)
-            state = self._fold(name, split).optimize(schedule, solve, checkpoint=scratch / f"{name}.pt", log=partial(log, name))
+            steps = schedule if number == 0 else replace(schedule, checked_batches=0)  # once is enough to know
+            state = self._fold(name, split).optimize(steps, solve, checkpoint=scratch / f"{name}.pt", log=partial(log, name))
             if final.per_task:
                 for task_id in self.folds[number - 1]:
                     _copy_task(values, final.place[task_id], state.phi, split.train.index(task_id))
@@ -151,6 +152,8 @@ def _copy_task(values: Sequence[Tensor], to: int, phi: Sequence[Tensor], place: 
 
 def _fold_report(split: Split, state: FoldState) -> dict[str, Any]:
     report = {"meta_train": list(split.train), "meta_test": list(split.test)} | _ends(state.history)
+    if state.agreement:
+        report["agreement"] = state.agreement
     if state.best_loss is None:
         return report
     losses = [facts["validation_loss"] for facts in state.history if "validation_loss" in facts]

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from statistics import mean
 
 import torch
 from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from instune.bilevel.agreement import Batches, measure_agreement
 from instune.bilevel.batches import Draws
 from instune.bilevel.checkpoint import FoldState
 from instune.bilevel.gradients import Loss, gradient
@@ -53,7 +56,7 @@ class Fold:
         self.theta = [parameter for parameter in model.parameters() if parameter.requires_grad]
         self.phi = learnable.phi
 
-    def inner_loss(self, size: int, *key: str | int) -> Loss:
+    def inner_loss(self, size: int, *key: str | int, passes: Passes | None = None) -> Loss:
         """L_train on one fixed batch of meta-train tasks with learnable instructions and, where there is noise, fixed noise."""
         rows = self.inner.batch(self.split.train, size, self.name, "inner", *key)
         seed = stable_integer(self.inner.seed, "noise", self.name, *key)
@@ -61,12 +64,12 @@ class Fold:
         def terms(part: Sequence[int]) -> Terms:
             return self.learnable.terms(rows, part, self.model.get_input_embeddings(), seed=seed)
 
-        return lambda: batch_parts(self.model, rows, self.passes, terms)
+        return lambda: batch_parts(self.model, rows, passes or self.passes, terms)
 
-    def outer_loss(self, size: int, *key: str | int) -> Loss:
+    def outer_loss(self, size: int, *key: str | int, passes: Passes | None = None) -> Loss:
         """L_meta on one fixed batch of meta-test tasks with human instructions."""
         rows = self.human.batch(self.split.test, size, self.name, "outer", *key)
-        return lambda: batch_parts(self.model, rows, self.passes)
+        return lambda: batch_parts(self.model, rows, passes or self.passes)
 
     def validation_loss(self, rows: int) -> float:
         """The same on a fixed batch of the third part."""
@@ -86,13 +89,7 @@ class Fold:
 
     def outer_step(self, schedule: Schedule, solve: Solve, state: FoldState, optimizers: Optimizers) -> dict[str, float]:
         """One update of phi, then the model's inner steps; returns what happened."""
-        settings = SolverSettings(
-            products_by(solve.product, state.difference_step),
-            solve.terms,
-            gamma=None if solve.gamma == "auto" else solve.gamma,
-            last_gamma=state.gamma,
-        )
-        result = SOLVERS[solve.solver](settings)(
+        result = SOLVERS[solve.solver](_settings(solve, state))(
             self.inner_loss(schedule.batch_size, "hypergradient", state.step),
             self.outer_loss(schedule.meta_batch_size, state.step),
             self.theta,
@@ -165,15 +162,32 @@ class Fold:
 
     def _begin(self, schedule: Schedule, solve: Solve) -> FoldState:
         state = FoldState(0, self.learnable.copy())
-        if solve.product == "double_backward":
-            return state
+        if solve.product == "central_difference":
+            self._set_step(schedule, solve, state)
+        if schedule.checked_batches and (solve.product, self.passes.precision) != ("double_backward", "float32"):
+            self._check(schedule, solve, state)
+        return state
+
+    def _set_step(self, schedule: Schedule, solve: Solve, state: FoldState) -> None:
         if solve.difference_step != "auto":
             state.difference_step = solve.difference_step
-            return state
+            return
         inner, outer = self.inner_loss(schedule.batch_size, "step"), self.outer_loss(schedule.meta_batch_size, "step")
         state.difference_step, change = choose_step(inner, outer, self.theta, self.phi)
         tqdm.write(f"{self.name}: difference step {state.difference_step:g}; three times that changes a product by {change:.2%}")
-        return state
+
+    def _check(self, schedule: Schedule, solve: Solve, state: FoldState) -> None:
+        """Say how far the hypergradients of some batches are from double backward in float32, beside the noise of batches."""
+        exact, drawn = replace(self.passes, precision="float32"), []
+        for number in range(schedule.checked_batches):
+            inner, outer = (schedule.batch_size, "check", number), (schedule.meta_batch_size, "check", number)
+            losses = self.inner_loss(*inner), self.outer_loss(*outer)
+            drawn.append(Batches(*losses, self.inner_loss(*inner, passes=exact), self.outer_loss(*outer, passes=exact)))
+        found = measure_agreement(drawn, self.theta, self.phi, solver=solve.solver, settings=_settings(solve, state))
+        tqdm.write(f"{self.name}: {found}")
+        state.agreement = {"cosine": min(found.cosines), "norm_ratio": mean(found.ratios)}
+        if found.between:
+            state.agreement["cosine_of_two_batches"] = mean(found.between)
 
     def _dropped(self) -> dict[str, int]:
         return dict(self.inner.counts.dropped + self.human.counts.dropped)
@@ -206,6 +220,12 @@ class Optimizers:
         self.outer = torch.optim.Adam(phi, lr=schedule.outer_learning_rate)
         kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[schedule.inner_optimizer]
         self.inner = kind(theta, lr=schedule.inner_learning_rate)
+
+
+def _settings(solve: Solve, state: FoldState) -> SolverSettings:
+    products = products_by(solve.product, state.difference_step)
+    gamma = None if solve.gamma == "auto" else solve.gamma
+    return SolverSettings(products, solve.terms, gamma=gamma, last_gamma=state.gamma)
 
 
 def _check_finite(facts: dict[str, float], fold: str, step: int) -> None:

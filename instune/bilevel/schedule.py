@@ -34,6 +34,7 @@ class Schedule:
     outer_learning_rate: float
     checkpoint_every: int  # outer steps
     validation: Validation | None = None
+    checked_batches: int = 0  # at the start, also by double backward in float32
 
 
 @dataclass(frozen=True)

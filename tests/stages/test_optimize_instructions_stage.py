@@ -45,6 +45,7 @@ OPTIMIZE = {
     "difference_step": 3e-3,
     "precision": "float32",
     "attention": "sdpa",
+    "checked_batches": 0,
     "checkpoint_every": 1,
     "validation": None,
     "embedder": {"soft_tokens": 3, "initial": "definition", "source": "definition"},
@@ -140,6 +141,17 @@ def test_other_products_adapters_and_inner_optimizers_run(paths, changes):
     write_params("embedder_direct", **changes)
     optimize_instructions.main(**paths)
     assert load_artefact(paths["out"]).kind == "embedder_direct"
+
+
+def test_the_run_says_at_its_start_how_exact_its_hypergradients_are_beside_the_noise_of_batches(paths, capsys):
+    write_params("embedder_direct", checked_batches=2)
+    optimize_instructions.main(**paths)
+    first, second = (fold.get("agreement") for fold in read_json(paths["report"])["folds"])
+    assert second is None
+    assert first["cosine"] > 0.99
+    assert first["norm_ratio"] == pytest.approx(1.0, abs=0.02)
+    assert -1 <= first["cosine_of_two_batches"] <= 1
+    assert "fold0: hypergradient against float32 double backward: cosine" in "".join(capsys.readouterr())
 
 
 def test_outer_validation_keeps_the_best_and_reports_tasks_that_no_level_trained_on(paths):
