@@ -15,7 +15,7 @@ from instune.bilevel.parameterizations.candidates import Candidate, candidates_o
 from instune.bilevel.parameterizations.extractor import choose
 from instune.bilevel.parameterizations.extractor_direct import ExtractorDirect
 from instune.bilevel.schedule import Split
-from instune.records import Exemplar
+from instune.records import Example, Exemplar
 from instune.tuning.rows import Counts, Shown
 
 CHOICE = {"candidates": 32, "max_tokens": 50, "temperature": 1.0, "gumbel": False, "instruction": True}
@@ -57,6 +57,12 @@ def test_a_row_never_sees_its_own_instance_nor_one_with_its_input(material, draw
     shown = [index for index, ids in enumerate(texts) if torch.allclose(seen[-len(ids) :], table[torch.tensor(ids)], atol=1e-6)]
     assert shown
     assert all(allowed[index] for index in shown)
+
+
+def test_of_a_task_without_inputs_a_row_sees_the_other_outputs_only():
+    own = Example("task0", "one", "", ("a poem", "an ode"))
+    served = [Candidate("x", Exemplar("", output)).may_serve(own) for output in ("a poem", "an ode", "a story")]
+    assert served == [False, False, True]
 
 
 def test_a_hard_choice_gives_the_loss_of_the_text_with_that_exemplar_and_the_gradient_of_the_softmax(material, draws, tiny_model):
@@ -157,7 +163,7 @@ def test_one_real_exemplar_among_31_blanks_is_found(tokenizer, tiny_model, tmp_p
         real, place = Candidate("real", material.tasks[name].positive_examples[0]), 7 * number % 32
         learnable.known[name] = tabulate(material, [*blanks[:place], real, *blanks[place:]], 1)
     fold = fold_of(tiny_model, material, learnable, Split(learnable.task_ids, names[18:]))
-    changes = {"outer_steps": 6, "batch_size": 20, "meta_batch_size": 16, "inner_learning_rate": 0.01}
+    changes = {"outer_steps": 6, "batch_size": 40, "meta_batch_size": 48, "inner_learning_rate": 0.01}
     fold.optimize(replace(SCHEDULE, **changes), SOLVE, checkpoint=tmp_path / "fold.pt", log=silent)
     found = sum(learnable.chosen(name)[0]["example_id"] == "real" for name in learnable.task_ids)
     assert found / len(learnable.task_ids) >= 0.9

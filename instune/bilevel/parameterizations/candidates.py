@@ -22,8 +22,11 @@ class Candidate:
     exemplar: Exemplar
 
     def may_serve(self, example: Example) -> bool:
-        """Whether a row on this example may show the candidate: not the instance itself, nor another one with its input."""
-        return self.example_id != example.example_id and self.exemplar.input != example.input
+        """Whether a row on this example may show the candidate: not the instance itself nor another one with its input; of a task
+        without inputs, none with its output."""
+        if self.exemplar.input != example.input:
+            return True
+        return not example.input.strip() and self.exemplar.output not in example.references
 
 
 def candidates_of(material: Material, task_id: str, *, count: int, max_tokens: int) -> list[Candidate]:
