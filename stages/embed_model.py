@@ -133,7 +133,6 @@ def _embed(values: dict[str, Any], tasks: Path, examples: Path, folder: Path) ->
         prompt,
         weights=loss_weights("it"),
         normalize_by="weights",
-        soft_tokens={},
         seed=values["seed"],
     )
     wanted = {*target_tasks(pool, values["targets"]), *source_tasks(pool, values["targets"])}

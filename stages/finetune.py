@@ -10,7 +10,7 @@ Writes: data/models/tuned/: weights, configuration, tokenizer with chat template
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import fields
 from functools import partial
@@ -20,10 +20,13 @@ from typing import Annotated, Any, Literal
 from accelerate import Accelerator
 from dvclive import Live
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
+from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instune import config, models
-from instune.bilevel.artefact import Artefact, load_artefact
+from instune.bilevel.applied import Applied, applied
+from instune.bilevel.artefact import load_artefact
+from instune.bilevel.parameterizations.base import Material
 from instune.config import Section
 from instune.prompts import Prompt, load_template
 from instune.records import Example, Task, read_tasks
@@ -36,6 +39,7 @@ from instune.tuning.labels import loss_weights
 from instune.tuning.loss import Normalization
 from instune.tuning.optimizers import Optimizer, Schedule
 from instune.tuning.prepare import Prepared, outcome, prepare, summary
+from instune.tuning.rows import TrainingRow
 from instune.tuning.train import Collate, Entry, Settings, Trainer
 from stages.command import run
 
@@ -100,9 +104,9 @@ def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path,
 def _rows(
     values: dict[str, Any],
     selected: Sequence[str],
-    artefact: Artefact,
+    instructions: Applied,
     tokenizer: PreTrainedTokenizerBase,
-    pool: tuple[Mapping[str, Task], Iterable[Example]],
+    pool: tuple[Mapping[str, Task], Sequence[Example]],
     *,
     seq2seq: bool,
 ) -> Prepared:
@@ -114,7 +118,8 @@ def _rows(
         values["prompt"],
         weights=params.loss_mask,
         normalize_by=params.normalize_by,
-        soft_tokens=dict.fromkeys(artefact.task_ids, artefact.soft_tokens),
+        show=instructions.show,
+        task_weights=instructions.weights,
         max_tokens=params.max_tokens,
         validation_share=params.validation_share,
         validation_rows=params.validation_rows,
@@ -123,10 +128,27 @@ def _rows(
     )
 
 
-def _collate(artefact: Artefact, tokenizer: PreTrainedTokenizerBase, decoder_start_id: int | None) -> Collate:
-    prompts = artefact.soft_prompts if artefact.soft_prompts is not None else ()
-    soft_prompts = dict(zip(artefact.task_ids, prompts, strict=True))
-    return partial(collate, pad_id=tokenizer.pad_token_id, decoder_start_id=decoder_start_id, soft_prompts=soft_prompts)
+def _material(
+    values: dict[str, Any],
+    pool: tuple[Mapping[str, Task], Sequence[Example]],
+    tokenizer: PreTrainedTokenizerBase,
+    net: PreTrainedModel,
+) -> Material:
+    """What an instruction may be converted from; the table is copied before training moves it."""
+    by_task: dict[str, list[Example]] = {}
+    for example in pool[1]:
+        by_task.setdefault(example.task_id, []).append(example)
+    table = net.get_input_embeddings().weight.detach().float().cpu().clone()  # (V, d)
+    template = load_template(values["prompt"].template, tokenizer, seq2seq=net.config.is_encoder_decoder)
+    return Material(pool[0], by_task, tokenizer, table, template, values["prompt"], values["seed"])
+
+
+def _collate(instructions: Applied, tokenizer: PreTrainedTokenizerBase, decoder_start_id: int | None) -> Collate:
+    def gather(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
+        soft = [instructions.soft(row) for row in rows if row.soft[1]]
+        return collate(rows, pad_id=tokenizer.pad_token_id, decoder_start_id=decoder_start_id, soft_prompts=soft)
+
+    return gather
 
 
 def main(
@@ -140,9 +162,10 @@ def main(
     accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
     tokenizer, net = models.load_tokenizer(model), models.load_model(model, device=accelerator.device)
     models.check_positions(net.config, prompt.max_tokens)
-    gather, seq2seq = _collate(artefact, tokenizer, models.decoder_start(net)), net.config.is_encoder_decoder
-    pool = read_tasks(tasks), chosen_examples(examples, choice)
-    data = _rows(values, choice["selected"], artefact, tokenizer, pool, seq2seq=seq2seq)
+    pool = read_tasks(tasks), list(chosen_examples(examples, choice))
+    instructions_of = applied(artefact, partial(_material, values, pool, tokenizer, net))
+    gather, seq2seq = _collate(instructions_of, tokenizer, models.decoder_start(net)), net.config.is_encoder_decoder
+    data = _rows(values, choice["selected"], instructions_of, tokenizer, pool, seq2seq=seq2seq)
     if data.passes > 1 and accelerator.is_main_process:
         print(f"the budget takes {data.passes} passes over the selected tasks' examples: they repeat")
     if params.method == "lora":

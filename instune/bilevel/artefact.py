@@ -1,25 +1,25 @@
 """The instructions that the fine-tuning trains with: a folder that optimize_instructions writes and finetune reads.
 
-`instructions.json` holds the kind, the base model's hash, the task ids in the order of the tensor's rows, and a readable
-description of every prompt; `soft_prompts.safetensors` holds the tensor and is absent for human instructions.
+`instructions.json` holds the kind, the base model's hash, the task ids, what finetune needs beside tensors, and a readable
+description of what was learned; `parameters.safetensors` holds the tensors and is absent where nothing was learned.
 """
 
 from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from instune.errors import InputError
 from instune.results import read_json, write_json
 
-Kind = Literal["human", "embedder_direct"]
-INSTRUCTIONS, SOFT_PROMPTS = "instructions.json", "soft_prompts.safetensors"
+INSTRUCTIONS, PARAMETERS = "instructions.json", "parameters.safetensors"
+KINDS = ("human", "embedder_direct", "embedder_conversion", "extractor_direct", "extractor_conversion", "reweight")
 
 
 @dataclass(frozen=True)
@@ -27,27 +27,18 @@ class Artefact:
     """What to put in the place of the human instruction, per task.
 
     Attributes:
-        kind: `human` (nothing is replaced) or `embedder_direct` (a matrix of input embeddings per task).
-        base_model_hash: `weights_hash` of the base model that the prompts were made for.
-        task_ids: tasks that have a soft prompt; every other task keeps its human instruction.
-        soft_prompts: (n_task, n_tokens, d) float32 on the CPU in the order of `task_ids`, or None.
+        kind: one of `KINDS`; `human` replaces nothing.
+        base_model_hash: `weights_hash` of the base model that it was made for.
+        task_ids: tasks that it changes; every other task keeps its human instruction.
+        tensors: what was learned, float32 on the CPU; `soft_prompts` (n_task, n_tokens, d) is in the order of `task_ids`.
+        settings: what a kind needs beside its tensors.
     """
 
-    kind: Kind
+    kind: str
     base_model_hash: str
     task_ids: tuple[str, ...] = ()
-    soft_prompts: torch.Tensor | None = None
-
-    @property
-    def soft_tokens(self) -> int:
-        """Tokens of every soft prompt, 0 where there is none."""
-        return 0 if self.soft_prompts is None else self.soft_prompts.shape[1]
-
-    def prompt(self, task_id: str) -> torch.Tensor | None:
-        """The task's soft prompt (n_tokens, d), or None where its instruction stays human."""
-        if self.soft_prompts is None or task_id not in self.task_ids:
-            return None
-        return self.soft_prompts[self.task_ids.index(task_id)]
+    tensors: Mapping[str, Tensor] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def human_tasks(self, task_ids: Iterable[str]) -> list[str]:
         """Those of the given tasks whose instruction stays human."""
@@ -55,7 +46,7 @@ class Artefact:
         return [task_id for task_id in task_ids if task_id not in known]
 
     def check_base_model(self, weights: str) -> None:
-        """Refuse prompts that live in another model's embedding space.
+        """Refuse what was learned with another model.
 
         Raises:
             InputError: the artefact was made with a base model of another hash; human instructions fit every model.
@@ -81,11 +72,12 @@ def save_artefact(folder: Path, artefact: Artefact, description: Mapping[str, An
             "kind": artefact.kind,
             "base_model": artefact.base_model_hash,
             "tasks": list(artefact.task_ids),
-            "soft_tokens": artefact.soft_tokens,
+            "settings": dict(artefact.settings),
+            "learned": bool(artefact.tensors),
         }
         write_json(partial / INSTRUCTIONS, dict(description) | facts)
-        if artefact.soft_prompts is not None:
-            save_file({"soft_prompts": artefact.soft_prompts.contiguous()}, partial / SOFT_PROMPTS)
+        if artefact.tensors:
+            save_file({name: tensor.contiguous() for name, tensor in artefact.tensors.items()}, partial / PARAMETERS)
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     finally:
@@ -96,20 +88,28 @@ def load_artefact(folder: Path) -> Artefact:
     """Read what `save_artefact` wrote.
 
     Raises:
-        InputError: no artefact there, or its parts do not fit each other.
+        InputError: no artefact there, an unknown kind, or parts that do not fit each other.
     """
     try:
         facts = read_json(folder / INSTRUCTIONS)
     except FileNotFoundError:
         raise InputError(f"{folder}: holds no {INSTRUCTIONS}. Run the stage optimize_instructions.") from None
-    if facts["kind"] == "human":
-        return Artefact("human", facts["base_model"])
-    if not (folder / SOFT_PROMPTS).exists():
-        raise InputError(f"{folder}: kind {facts['kind']}, but no {SOFT_PROMPTS}. Run the stage optimize_instructions again.")
-    prompts = load_file(folder / SOFT_PROMPTS)["soft_prompts"]  # (n_task, n_tokens, d)
-    if prompts.dim() != 3 or list(prompts.shape[:2]) != [len(facts["tasks"]), facts["soft_tokens"]]:
+    kind = facts["kind"]
+    if kind not in KINDS:
         raise InputError(
-            f"{folder / SOFT_PROMPTS}: shape {tuple(prompts.shape)} does not fit {len(facts['tasks'])} tasks of "
-            f"{facts['soft_tokens']} tokens. Run the stage optimize_instructions again."
+            f"{folder / INSTRUCTIONS}: kind {kind!r} is not known. There are: {', '.join(KINDS)}.\n"
+            "  Run optimize_instructions again."
         )
-    return Artefact(facts["kind"], facts["base_model"], tuple(facts["tasks"]), prompts)
+    if kind == "human":
+        return Artefact("human", facts["base_model"])
+    if facts["learned"] and not (folder / PARAMETERS).exists():
+        raise InputError(f"{folder}: kind {kind}, but no {PARAMETERS}. Run the stage optimize_instructions again.")
+    tensors = load_file(folder / PARAMETERS) if facts["learned"] else {}
+    artefact = Artefact(kind, facts["base_model"], tuple(facts["tasks"]), tensors, facts["settings"])
+    prompts = artefact.tensors.get("soft_prompts")
+    if prompts is not None and (prompts.dim() != 3 or len(prompts) != len(artefact.task_ids)):
+        raise InputError(
+            f"{folder / PARAMETERS}: shape {tuple(prompts.shape)} does not fit {len(artefact.task_ids)} tasks. "
+            "Run the stage optimize_instructions again."
+        )
+    return artefact

@@ -22,7 +22,7 @@ def split_folds(tasks: Sequence[Task], folds: int, *, seed: int) -> list[list[st
     """
     if len(tasks) < folds:
         raise InputError(
-            f"optimize.embedder.folds: {folds} folds need at least {folds} selected tasks with examples and a definition, and "
+            f"optimize.folds: {folds} folds need at least {folds} selected tasks with examples, and "
             f"there are {len(tasks)}: one fold's tasks are held out while the others' instructions are learned.\n"
             "  Select more tasks (select.top_k), use fewer folds, or set optimize.method: human."
         )
@@ -44,8 +44,14 @@ class Draws:
             key: names the draw (fold, level, step).
 
         Raises:
-            InputError: no example fits.
+            InputError: a task without examples, or no example fits.
         """
+        empty = [task_id for task_id in task_ids if not self.examples.get(task_id)]
+        if empty:
+            raise InputError(
+                f"optimize_instructions: task {empty[0]} has no examples, and a batch of {size} is to be drawn from it.\n"
+                "  Leave it out of the selection, or give the pool examples of it."
+            )
         generator = random.Random(stable_integer(self.seed, *key))
         rows: list[TrainingRow] = []
         for _ in range(TRIES * size):
@@ -58,5 +64,6 @@ class Draws:
         reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(self.counts.dropped.items()))
         raise InputError(
             f"optimize_instructions: no batch of {size} examples fits ({reasons}).\n"
-            "  Raise prompt.max_tokens, or lower optimize.embedder.soft_tokens or prompt.max_input_tokens."
+            "  Raise prompt.max_tokens, or lower prompt.max_input_tokens, optimize.embedder.soft_tokens or "
+            "optimize.extractor.max_tokens."
         )

@@ -16,25 +16,36 @@ class FoldState:
 
     Attributes:
         step: outer steps done.
-        prompts: phi, (n_task, n, d) on the CPU.
-        outer: state of the outer optimizer.
+        phi: instruction parameters on the CPU; once the fold is done, the best ones by validation where there is any.
+        outer, inner: states of the optimizers.
         theta: the model's trainable tensors, empty once the fold is done.
         gamma: step of the series, None before it is estimated.
         difference_step: length of the perturbation of central differences, None before it is chosen.
         previous: the last hypergradient, for the cosine of successive ones.
         history: what each outer step reported.
+        best: parameters of lowest validation loss so far.
+        best_step: outer steps done at that time.
+        best_loss: that loss, None before the first validation.
+        agreement: of the first hypergradients with exact ones, where that was measured.
         dropped: examples drawn that did not fit, by reason.
+        done: no step is left to take.
     """
 
     step: int
-    prompts: Tensor
+    phi: list[Tensor]
     outer: dict[str, Any] = field(default_factory=dict)
+    inner: dict[str, Any] = field(default_factory=dict)
     theta: list[Tensor] = field(default_factory=list)
     gamma: float | None = None
     difference_step: float | None = None
-    previous: Tensor | None = None
+    previous: list[Tensor] = field(default_factory=list)
     history: list[dict[str, float]] = field(default_factory=list)
+    best: list[Tensor] = field(default_factory=list)
+    best_step: int = 0
+    best_loss: float | None = None
+    agreement: dict[str, float] = field(default_factory=dict)
     dropped: dict[str, int] = field(default_factory=dict)
+    done: bool = False
 
     def save(self, path: Path) -> None:
         """Write whole or not at all."""

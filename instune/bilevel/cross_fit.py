@@ -1,37 +1,43 @@
-"""A soft prompt for every task, each from a fold in which the task was trained on and others were held out."""
+"""Learned instructions for every task: each from a fold in which the task was trained on and others were held out."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from instune.bilevel.batches import Draws, split_folds
-from instune.bilevel.describe import diversity, instruction_means, nearest_tokens
-from instune.bilevel.instructions import Initial, initial_prompts
-from instune.bilevel.loop import Fold, Schedule, Solve
+from instune.bilevel.checkpoint import FoldState
+from instune.bilevel.describe import diversity
+from instune.bilevel.instructions import Passes
+from instune.bilevel.loop import Fold
+from instune.bilevel.parameterizations.base import Material, Parameterization
+from instune.bilevel.parameterizations.baselines import Baseline, baseline_settings
+from instune.bilevel.parameterizations.extractor import text_embedding
+from instune.bilevel.schedule import Schedule, Solve, Split
 from instune.errors import InputError
-from instune.prompts import Prompt, load_template
-from instune.records import Example, Task
+from instune.records import Exemplar
 from instune.tuning.labels import loss_weights
-from instune.tuning.rows import RowBuilder
+from instune.tuning.rows import RowBuilder, Show, show_human
 
 EDGE = 3  # outer steps averaged at either end of a curve for the report
+Make = Callable[[Material, Sequence[str], torch.device], Parameterization]
 
 
 @dataclass(frozen=True)
 class Learned:
-    """Soft prompts with their tasks, what they look like, and how the folds went."""
+    """What the artefact holds, what it looks like, and how the folds went."""
 
     task_ids: tuple[str, ...]
-    prompts: Tensor  # (n_task, soft_tokens, d)
+    tensors: dict[str, Tensor]
+    settings: dict[str, Any]
     description: dict[str, Any]
     report: dict[str, Any]
 
@@ -40,92 +46,123 @@ class CrossFit:
     """The folds' common data.
 
     Args:
-        tasks: those to learn instructions for.
-        examples: of every task, at least one.
+        material: the tasks to learn instructions for, with their examples.
+        make: the parameterization of some tasks.
         new_model: a fresh copy of the base model, one per fold.
+        validated: one fold's tasks are kept from both levels, for outer validation.
     """
 
     def __init__(
         self,
-        tasks: Sequence[Task],
-        examples: Mapping[str, Sequence[Example]],
-        tokenizer: PreTrainedTokenizerBase,
+        material: Material,
+        make: Make,
         new_model: Callable[[], PreTrainedModel],
         *,
-        prompt: Prompt,
-        soft_tokens: int,
-        initial: Initial,
+        passes: Passes,
         folds: int,
-        seed: int,
+        validated: bool,
     ) -> None:
-        self.tasks, self.tokenizer, self.new_model = {task.task_id: task for task in tasks}, tokenizer, new_model
-        self.soft_tokens, self.initial, self.seed = soft_tokens, initial, seed
-        self.folds = split_folds(tasks, folds, seed=seed)
-        self.examples, self.builders = examples, {}
-        for name, places in (("soft", dict.fromkeys(self.tasks, soft_tokens)), ("human", {})):
-            self.builders[name] = RowBuilder(
-                self.tasks,
-                tokenizer,
-                load_template(prompt.template, tokenizer),
-                prompt,
-                weights=loss_weights("it"),
-                normalize_by="weights",
-                soft_tokens=places,
-                seed=seed,
+        if validated and folds < 3:
+            raise InputError(
+                f"optimize.validation: needs 3 folds (meta-train, meta-test, validation), and optimize.folds is {folds}.\n"
+                "  Raise optimize.folds, or set optimize.validation: null."
             )
+        self.material, self.make, self.new_model, self.passes, self.validated = material, make, new_model, passes, validated
+        self.folds = split_folds(list(material.tasks.values()), folds, seed=material.seed)
 
     def run(
         self, schedule: Schedule, solve: Solve, *, scratch: Path, log: Callable[[str, int, dict[str, float]], None]
     ) -> Learned:
-        """Run every fold; a task's prompt comes from the fold after the one that held it out.
+        """Run the folds; a task's own parameters come from the fold after the one that held it out.
+
+        Parameters that serve every task are learned in one fold.
 
         Args:
             scratch: folder of the checkpoints, one file per fold.
             log: called with fold, outer step and facts.
         """
-        table = self.new_model().get_input_embeddings().weight.detach().float().cpu()  # (V, d)
-        prompts, report, dropped = {}, [], Counter()
-        for number, test in enumerate(self.folds):
-            name, train = f"fold{number}", sorted(set(self.tasks) - set(test))
-            fold = self._fold(name, train, test, table)
-            state = fold.optimize(schedule, solve, checkpoint=scratch / f"{name}.pt", log=partial(log, name))
-            for task_id in self.folds[number - 1]:
-                prompts[task_id] = state.prompts[train.index(task_id)]
+        final = self.make(self.material, sorted(self.material.tasks), torch.device("cpu"))
+        values, report, dropped = final.copy(), [], Counter()
+        for number in range(len(self.folds) if final.per_task else 1):
+            name, split = f"fold{number}", self._split(number)
+            steps = schedule if number == 0 else replace(schedule, checked_batches=0)  # once is enough to know
+            state = self._fold(name, split).optimize(steps, solve, checkpoint=scratch / f"{name}.pt", log=partial(log, name))
+            if final.per_task:
+                for task_id in self.folds[number - 1]:
+                    _copy_task(values, final.place[task_id], state.phi, split.train.index(task_id))
+            else:
+                values = state.phi
             dropped.update(state.dropped)
-            report.append({"meta_train": train, "meta_test": test} | _ends(state.history))
-        ids = tuple(sorted(prompts))
-        stacked = torch.stack([prompts[task_id] for task_id in ids])  # (n_task, soft_tokens, d)
-        compared = self._diversity(ids, stacked, table)
-        description = {"diversity": compared, "nearest_tokens": self._nearest(ids, stacked, table)}
-        return Learned(ids, stacked, description, {"folds": report, "diversity": compared, "dropped": dict(dropped)})
+            report.append(_fold_report(split, state))
+        final.load(values)
+        compared = compare(self.material, final.task_ids, final.instruction_embeddings())
+        description = {"diversity": compared} | final.description()
+        facts = {"folds": report, "diversity": compared, "dropped": dict(dropped)}
+        return Learned(final.task_ids, final.tensors(), final.settings(), description, facts)
 
-    def _fold(self, name: str, train: Sequence[str], test: Sequence[str], table: Tensor) -> Fold:
+    def _split(self, number: int) -> Split:
+        test = self.folds[number]
+        validation = self.folds[(number + 1) % len(self.folds)] if self.validated else []
+        return Split(sorted(set(self.material.tasks) - set(test) - set(validation)), test, validation)
+
+    def _fold(self, name: str, split: Split) -> Fold:
         model = self.new_model()
-        if model.config.is_encoder_decoder:
-            raise InputError("optimize.method: embedder_direct needs a causal model, and the base model is an encoder-decoder.")
-        initial = initial_prompts(
-            [self.tasks[task_id] for task_id in train],
-            self.tokenizer,
-            table,
-            soft_tokens=self.soft_tokens,
-            initial=self.initial,
-            seed=self.seed,
+        learnable = self.make(self.material, split.train, model.device)
+        inner, human = self._draws(learnable.show), self._draws(show_human)
+        return Fold(model, learnable, inner=inner, human=human, split=split, passes=self.passes, name=name)
+
+    def _draws(self, show: Show) -> Draws:
+        material = self.material
+        builder = RowBuilder(
+            material.tasks,
+            material.tokenizer,
+            material.template,
+            material.prompt,
+            weights=loss_weights("it"),
+            normalize_by="weights",
+            seed=material.seed,
+            show=show,
         )
-        soft, human = (Draws(self.builders[name], self.examples, seed=self.seed) for name in ("soft", "human"))
-        pad = self.tokenizer.pad_token_id
-        return Fold(model, initial, soft=soft, human=human, train=train, test=test, name=name, pad_id=pad)
+        return Draws(builder, material.examples, seed=material.seed)
 
-    def _diversity(self, ids: Sequence[str], prompts: Tensor, table: Tensor) -> dict[str, Any]:
-        human = instruction_means([self.tasks[task_id].definition for task_id in ids], self.tokenizer, table)
-        return {"human": diversity(human), "learned": diversity(prompts.mean(1))}
 
-    def _nearest(self, ids: Sequence[str], prompts: Tensor, table: Tensor) -> dict[str, Any]:
-        pairs = zip(ids, prompts, strict=True)
-        return {task_id: nearest_tokens(prompt, table, self.tokenizer) for task_id, prompt in pairs}
+def given(material: Material, choose: Baseline, *, exemplars: int, instruction: bool, **candidates: int) -> Learned:
+    """Exemplars that are not learned, in the form of what is."""
+    settings = baseline_settings(material, choose, exemplars=exemplars, instruction=instruction, **candidates)
+    ids = tuple(sorted(material.tasks))
+    first = {
+        task_id: [Exemplar(one["input"], one["output"]) for one in ranked[:exemplars]]
+        for task_id, ranked in settings["candidates"].items()
+    }
+    shown = [text_embedding(material, task_id, first[task_id], instruction=instruction) for task_id in ids]
+    compared = compare(material, ids, torch.stack(shown))
+    return Learned(ids, {}, settings, {"diversity": compared}, {"folds": [], "diversity": compared, "dropped": {}})
+
+
+def compare(material: Material, task_ids: Sequence[str], embeddings: Tensor) -> dict[str, Any]:
+    """Diversity of the definitions and of what stands in their place, (n_task, d)."""
+    human = [material.mean_embedding(material.tasks[task_id].definition) for task_id in task_ids]
+    return {"human": diversity(torch.stack(human)), "learned": diversity(embeddings)}
+
+
+def _copy_task(values: Sequence[Tensor], to: int, phi: Sequence[Tensor], place: int) -> None:
+    for value, tensor in zip(values, phi, strict=True):
+        value[to] = tensor[place]
+
+
+def _fold_report(split: Split, state: FoldState) -> dict[str, Any]:
+    report = {"meta_train": list(split.train), "meta_test": list(split.test)} | _ends(state.history)
+    if state.agreement:
+        report["agreement"] = state.agreement
+    if state.best_loss is None:
+        return report
+    losses = [facts["validation_loss"] for facts in state.history if "validation_loss" in facts]
+    kept = {"first": losses[0], "best": state.best_loss, "last": losses[-1], "best_step": state.best_step, "steps": state.step}
+    return report | {"validation_tasks": list(split.validation), "validation": kept}
 
 
 def _ends(history: Sequence[dict[str, float]]) -> dict[str, Any]:
-    """Means over the first and the last outer steps of what each reported."""
-    names = [name for name in history[-1] if name in history[0]]
+    """Means over the first and the last outer steps of what every one of them reported."""
     ends = {"first": history[:EDGE], "last": history[-EDGE:]}
+    names = [name for name in history[-1] if name in history[0] and name != "validation_loss"]
     return {end: {name: sum(row[name] for row in rows) / len(rows) for name in names} for end, rows in ends.items()}

@@ -7,33 +7,17 @@ grad_phi = dL_meta/dphi - d/dphi <dL_train/dtheta, q>   (Lorraine et al. 2020, a
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from instune.bilevel.products import CentralDifference, DoubleBackward, Loss, Products
-from instune.bilevel.solvers.solution import Solution, Solver
-from instune.bilevel.vectors import Vector, plus
+from instune.bilevel.gradients import Loss, gradient
+from instune.bilevel.products import CentralDifference, DoubleBackward, Products
+from instune.bilevel.solvers.solution import Hypergradient, Solver
+from instune.bilevel.vectors import plus
 
 Product = Literal["central_difference", "double_backward"]
 MakeProducts = Callable[[Loss, Sequence[Tensor], Sequence[Tensor]], Products]
-
-
-@dataclass(frozen=True)
-class Hypergradient:
-    """The result of one outer step.
-
-    Attributes:
-        gradient: like phi.
-        outer_loss: nats per token at the present theta and phi.
-        solution: how H q = v was solved.
-    """
-
-    gradient: Vector
-    outer_loss: float
-    solution: Solution
 
 
 def products_by(product: Product, step: float | None) -> MakeProducts:
@@ -52,7 +36,10 @@ def hypergradient(
     products: MakeProducts,
     solve: Solver,
 ) -> Hypergradient:
-    """One hypergradient on fixed batches; theta and phi come out as they went in, and no `.grad` is written.
+    """One hypergradient on fixed batches; theta and phi come out as they went in, and `.grad` too.
+
+    In a process group of several ranks each rank gives its own part of both batches, the losses meant are the means over ranks,
+    and every rank gets the same result. The model is then the bare module (or FSDP's), not one wrapped for data parallelism.
 
     Args:
         inner_loss: L_train(theta, phi), the same function at every call.
@@ -65,10 +52,10 @@ def hypergradient(
     Raises:
         CurvatureError: the solver cannot work on this Hessian.
     """
-    loss = outer_loss()
-    gradients = torch.autograd.grad(loss, [*theta, *phi], materialize_grads=True)
+    value, gradients = gradient(outer_loss, [*theta, *phi])
     v, direct = gradients[: len(theta)], gradients[len(theta) :]
     second = products(inner_loss, theta, phi)
     solution = solve(second.hessian, v)
+    del v, gradients  # memory for the passes of the mixed product
     indirect = second.mixed(solution.vector)
-    return Hypergradient(plus(direct, indirect, -1.0), loss.item(), solution)
+    return Hypergradient(plus(direct, indirect, -1.0), value, solution)

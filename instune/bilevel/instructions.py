@@ -1,43 +1,42 @@
-"""Learnable instructions fed to the model as input embeddings (the instruction embedder, direct parameterization)."""
+"""The loss of one batch with what phi puts into it, dropout off, one micro-batch at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Literal
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
-from instune.records import Task
-from instune.tuning.batches import collate
+from instune.bilevel.parameterizations.base import Terms
+from instune.models import Precision, autocast
+from instune.tuning.batches import collate, micro_batches
 from instune.tuning.rows import TrainingRow
 from instune.tuning.train import WeightedLoss
 
-Initial = Literal["definition", "random"]
+
+def no_terms(rows: Sequence[int]) -> Terms:
+    """Rows as they are: human instructions, weight 1."""
+    return Terms()
 
 
-def initial_prompts(
-    tasks: Sequence[Task], tokenizer: PreTrainedTokenizerBase, table: Tensor, *, soft_tokens: int, initial: Initial, seed: int
-) -> Tensor:
-    """Where the optimization starts, (n_task, soft_tokens, d) on the CPU.
+@dataclass(frozen=True)
+class Passes:
+    """How a batch goes through the model.
 
-    Args:
-        table: (V, d) the model's input embeddings.
-        initial: `definition`: the embeddings of the definition's first tokens, repeated where it is shorter; `random`: normal
-            with the table's mean and standard deviation in every dimension.
+    Attributes:
+        pad_id: token of padding, which is masked.
+        decoder_start_id: what a seq2seq decoder reads first; None for a causal model.
+        micro_batch_tokens: padded tokens in memory at a time; None: the whole batch.
+        precision: of matrix products; parameters, sums and phi stay as they are.
     """
-    table = table.detach().float().cpu()
-    if initial == "random":
-        noise = torch.randn(len(tasks), soft_tokens, table.shape[1], generator=torch.Generator().manual_seed(seed))
-        return table.mean(0) + noise * table.std(0)
-    rows = []
-    for task in tasks:
-        ids = tokenizer(task.definition, add_special_tokens=False)["input_ids"]
-        repeats = -(-soft_tokens // len(ids))
-        rows.append(table[torch.tensor((ids * repeats)[:soft_tokens])])
-    return torch.stack(rows)
+
+    pad_id: int
+    decoder_start_id: int | None = None
+    micro_batch_tokens: int | None = None
+    precision: Precision = "float32"
 
 
 @contextmanager
@@ -52,16 +51,49 @@ def evaluation_mode(model: torch.nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def batch_loss(
-    model: PreTrainedModel, rows: Sequence[TrainingRow], *, pad_id: int, prompts: Mapping[str, Tensor] | None = None
-) -> Tensor:
-    """Weighted mean NLL in nats per token, dropout off: the same function at every call.
+def fitted(row: TrainingRow, length: int) -> TrainingRow:
+    """The row with a place of `length` for its soft instruction, at most as many as it has: what is left out needs no mask.
+
+    A seq2seq source is shortened with it.
+    """
+    start, places = row.soft
+    if length == places:
+        return row
+    cut = slice(start + length, start + places)
+    ids, labels, weights = list(row.input_ids), list(row.labels), list(row.loss_weights)
+    del ids[cut], labels[cut], weights[cut]
+    source = row.source - (places - length) if row.source else 0
+    return replace(row, input_ids=ids, labels=labels, loss_weights=weights, soft=(start, length), source=source)
+
+
+def batch_parts(
+    model: PreTrainedModel, rows: Sequence[TrainingRow], passes: Passes, terms: Callable[[Sequence[int]], Terms] = no_terms
+) -> Iterator[Tensor]:
+    """Weighted mean NLL in nats per token, as summands () of one micro-batch each: the same function at every call.
 
     Args:
-        rows: of a causal model.
-        prompts: soft instruction (n, d) by task id, for rows that have a place for one.
+        terms: of the rows at these positions, made anew for every part, whose backward pass frees its graph.
     """
-    batch = collate(rows, pad_id=pad_id, soft_prompts=prompts)
-    with evaluation_mode(model):
-        total = WeightedLoss(model)({name: tensor.to(model.device) for name, tensor in batch.items()})
-    return total / sum(row.share for row in rows)
+    share = sum(row.share for row in rows)
+    for group in _groups(rows, passes.micro_batch_tokens):
+        found = terms(group)
+        soft = iter(found.soft)
+        own = [next(soft) if rows[index].soft[1] else None for index in group]
+        part = [
+            rows[index] if prompt is None else fitted(rows[index], len(prompt)) for index, prompt in zip(group, own, strict=True)
+        ]
+        prompts = [prompt for prompt in own if prompt is not None]
+        batch = collate(part, pad_id=passes.pad_id, decoder_start_id=passes.decoder_start_id, soft_prompts=prompts)
+        batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+        if found.weights is not None:
+            batch["loss_weights"] = batch["loss_weights"] * found.weights[:, None]
+        with evaluation_mode(model), autocast(model.device, passes.precision):
+            total = WeightedLoss(model)(batch)
+        yield total / share
+
+
+def _groups(rows: Sequence[TrainingRow], micro_batch_tokens: int | None) -> list[list[int]]:
+    if micro_batch_tokens is None:
+        return [list(range(len(rows)))]
+    numbered = [replace(row, task_id=str(index)) for index, row in enumerate(rows)]  # a row may stand in a batch twice
+    return [sorted(int(row.task_id) for row in group) for group in micro_batches(numbered, micro_batch_tokens)]

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
-from instune.bilevel.products import CentralDifference, Loss
+from instune.bilevel.gradients import Loss, gradient
+from instune.bilevel.products import CentralDifference
 from instune.bilevel.vectors import norm, plus
 
 LADDER = (3e-2, 1e-2, 3e-3, 1e-3, 3e-4)  # Euclidean lengths of the perturbation
@@ -23,7 +23,7 @@ def choose_step(inner_loss: Loss, outer_loss: Loss, theta: Sequence[Tensor], phi
     Returns:
         the smaller step of the best pair, and |difference| / |product| of the pair: a bound on the error where truncation rules.
     """
-    v = torch.autograd.grad(outer_loss(), theta, materialize_grads=True)
+    _, v = gradient(outer_loss, theta)
     found, last, best = LADDER[0], None, math.inf
     for step in LADDER:
         product = CentralDifference(inner_loss, theta, phi, step=step).mixed(v)

@@ -57,7 +57,7 @@ def segments(finetune: Mapping[str, Any]) -> Rows:
 def folds(optimize: Mapping[str, Any]) -> Rows:
     """Measure, then its first and last value in every fold of the instructions' optimization."""
     ends = [fold[end] for fold in optimize["folds"] for end in ("first", "last")]
-    return [[name.replace("_", " "), *(f"{end[name]:.4g}" for end in ends)] for name in sorted(ends[0])]
+    return [[name.replace("_", " "), *(f"{end[name]:.4g}" for end in ends)] for name in sorted(ends[0] if ends else ())]
 
 
 def diversity(optimize: Mapping[str, Any]) -> Rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 
@@ -29,12 +29,11 @@ def _padded(rows: Sequence[Sequence[float]], value: float, dtype: torch.dtype) -
     return torch.tensor([[*row, *[value] * (width - len(row))] for row in rows], dtype=dtype)  # (B, T)
 
 
-def _soft(rows: Sequence[TrainingRow], width: int, soft_prompts: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+def _soft(rows: Sequence[TrainingRow], width: int, soft_prompts: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
     places = torch.zeros(len(rows), width, dtype=torch.bool)
     for number, row in enumerate(rows):
         places[number, row.soft[0] : sum(row.soft)] = True
-    embeddings = [soft_prompts[row.task_id] for row in rows if row.soft[1]]
-    return {"soft_places": places, "soft_embeddings": torch.cat(embeddings)} if embeddings else {}
+    return {"soft_places": places, "soft_embeddings": torch.cat(list(soft_prompts))} if soft_prompts else {}
 
 
 def collate(
@@ -42,14 +41,14 @@ def collate(
     *,
     pad_id: int,
     decoder_start_id: int | None = None,
-    soft_prompts: Mapping[str, torch.Tensor] | None = None,
+    soft_prompts: Sequence[torch.Tensor] = (),
 ) -> dict[str, torch.Tensor]:
     """Right-padded tensors; padding is masked by position, so a pad token that is also the terminator does no harm.
 
     Args:
         rows: all causal, or all seq2seq.
         decoder_start_id: what a seq2seq decoder reads first; its labels are aligned with its own inputs.
-        soft_prompts: task id -> (n, d) embeddings of the rows' soft instructions.
+        soft_prompts: (n, d) embeddings of the soft instruction of every row that has one, in row order.
 
     Returns:
         `input_ids`, `attention_mask` (B, S); `labels`, `loss_weights` (B, T), shifted so that logits at a position predict the
@@ -70,7 +69,7 @@ def collate(
             [row.loss_weights[cut:] + [0.0] * len(tail) for row, cut in zip(rows, cuts, strict=True)], 0.0, torch.float32
         ),
     }
-    batch |= _soft(rows, batch["input_ids"].shape[1], soft_prompts or {})
+    batch |= _soft(rows, batch["input_ids"].shape[1], soft_prompts)
     if seq2seq:
         targets = [[decoder_start_id, *row.input_ids[row.source : -1]] for row in rows]
         batch["decoder_input_ids"] = _padded(targets, pad_id, torch.long)

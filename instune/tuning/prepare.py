@@ -15,8 +15,8 @@ from instune.prompts import SEGMENTS, Prompt, load_template
 from instune.records import Example, Task
 from instune.tuning.labels import loss_weights
 from instune.tuning.loss import Normalization
-from instune.tuning.mixture import round_robin, split_validation
-from instune.tuning.rows import Counts, RowBuilder, TrainingRow
+from instune.tuning.mixture import round_robin, split_validation, weighted
+from instune.tuning.rows import Counts, RowBuilder, Show, TrainingRow
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,8 @@ def prepare(
     *,
     weights: Mapping[str, float],
     normalize_by: Normalization,
-    soft_tokens: Mapping[str, int],
+    show: Show,
+    task_weights: Mapping[str, float] | None,
     max_tokens: int | None,
     validation_share: float,
     validation_rows: int,
@@ -85,8 +86,10 @@ def prepare(
 
     Args:
         selected: tasks to train on; no example of any other is used.
-        soft_tokens: task id -> length of its soft instruction.
-        max_tokens: budget over all tokens of the training rows; None: every example of the training tasks once.
+        show: what the training rows show for instruction and worked examples.
+        task_weights: how often a task is drawn, relative to others; None: all tasks in turn.
+        max_tokens: budget over all tokens of the training rows; None: every example of the training tasks once, or as many
+            rows drawn by weight.
 
     Raises:
         InputError: a selected task that the pool does not have, or no row at all.
@@ -96,14 +99,16 @@ def prepare(
     groups = group_by_task(selected, examples)
     template = load_template(prompt.template, tokenizer, seq2seq=seq2seq)
     builder = partial(RowBuilder, tasks, tokenizer, template, prompt, seed=seed)
-    stream = round_robin({task_id: groups[task_id] for task_id in training_tasks}, seed=seed)
+    trained_on = {task_id: groups[task_id] for task_id in training_tasks}
+    in_turn = task_weights is None
+    stream = round_robin(trained_on, seed=seed) if in_turn else weighted(trained_on, task_weights, seed=seed)
     if max_tokens is None:
         stream, max_tokens = takewhile(lambda item: item[0] == 0, stream), sys.maxsize
-    trained = builder(weights=weights, normalize_by=normalize_by, soft_tokens=soft_tokens)
+    trained = builder(weights=weights, normalize_by=normalize_by, show=show)
     rows, counts, passes = trained.fill(stream, max_tokens=max_tokens)
     if not rows:
         raise _no_rows(len(training_tasks), counts)
-    measured = builder(weights=loss_weights("it"), normalize_by="weights", soft_tokens={})
+    measured = builder(weights=loss_weights("it"), normalize_by="weights")
     held_out = round_robin({task_id: groups[task_id] for task_id in validation_tasks}, seed=seed)
     validation = measured.first(held_out, count=validation_rows)
     return Prepared(rows, validation, counts, passes, training_tasks, validation_tasks)

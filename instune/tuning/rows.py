@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
 from transformers import PreTrainedTokenizerBase
 
 from instune.prompts import SEGMENTS, Prompt, choose_wording
-from instune.records import Example, Task
+from instune.records import Example, Exemplar, Task
 from instune.templates import Template
 from instune.tuning.labels import Dropped, build_row, labels_and_weights
 from instune.tuning.loss import Normalization, row_scale, row_share
@@ -29,6 +29,7 @@ class TrainingRow:
         share: what the row adds to its step's denominator.
         soft: first position and length of the soft instruction.
         source: length of a seq2seq model's source, 0 for a causal model.
+        example_id: unique within its task.
     """
 
     input_ids: list[int]
@@ -38,6 +39,30 @@ class TrainingRow:
     task_id: str
     soft: tuple[int, int] = (0, 0)
     source: int = 0
+    example_id: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What stands for instruction and worked examples in a row.
+
+    Attributes:
+        soft_tokens: places for embeddings instead of the instruction; 0: its text stays.
+        wording: False leaves the instruction out.
+        exemplars: worked examples to show; None: the task's own first ones.
+    """
+
+    soft_tokens: int = 0
+    wording: bool = True
+    exemplars: tuple[Exemplar, ...] | None = None
+
+
+Show = Callable[[Task, Example], Shown]
+
+
+def show_human(task: Task, example: Example) -> Shown:
+    """The human instruction and the task's own worked examples, whatever the task."""
+    return Shown()
 
 
 @dataclass
@@ -69,28 +94,30 @@ class RowBuilder:
         *,
         weights: Mapping[str, float],
         normalize_by: Normalization,
-        soft_tokens: Mapping[str, int],
         seed: int,
+        show: Show = show_human,
     ) -> None:
-        """Take the weight of every segment and, by task id, the length of soft instructions where a task has one."""
+        """Take the weight of every segment, and what to show for instruction and worked examples."""
         self.tasks, self.tokenizer, self.template, self.prompt = tasks, tokenizer, template, prompt
-        self.weights, self.normalize_by, self.soft_tokens, self.seed = weights, normalize_by, soft_tokens, seed
+        self.weights, self.normalize_by, self.seed, self.show = weights, normalize_by, seed, show
 
     def build(self, example: Example, counts: Counts) -> TrainingRow | None:
         """The example's row on its first reference, or None where it is dropped; `counts` is brought up to date."""
         task = self.tasks[example.task_id]
+        shown = self.show(task, example)
+        exemplars = task.positive_examples[: self.prompt.exemplars] if shown.exemplars is None else shown.exemplars
         row = build_row(
             task,
             example,
             tokenizer=self.tokenizer,
             prompt=self.template,
-            wording=choose_wording(task, example, how=self.prompt.wording, seed=self.seed),
-            exemplars=task.positive_examples[: self.prompt.exemplars],
+            wording=choose_wording(task, example, how=self.prompt.wording, seed=self.seed) if shown.wording else "",
+            exemplars=exemplars,
             output=example.references[0],
             max_tokens=self.prompt.max_tokens,
             max_instruction_tokens=self.prompt.max_instruction_tokens,
             max_input_tokens=self.prompt.max_input_tokens,
-            soft_tokens=self.soft_tokens.get(task.task_id, 0),
+            soft_tokens=shown.soft_tokens,
         )
         if isinstance(row, Dropped):
             counts.dropped[row.reason] += 1
@@ -107,7 +134,14 @@ class RowBuilder:
         scale = row_scale(weights, self.normalize_by)
         share = row_share(weights, row.segments[row.source :].count(OUTPUT), self.normalize_by)
         return TrainingRow(
-            row.input_ids, labels, [scale * weight for weight in weights], share, row.task_id, row.soft, row.source
+            row.input_ids,
+            labels,
+            [scale * weight for weight in weights],
+            share,
+            row.task_id,
+            row.soft,
+            row.source,
+            row.example_id,
         )
 
     def fill(self, stream: Iterable[tuple[int, Example]], *, max_tokens: int) -> tuple[list[TrainingRow], Counts, int]:

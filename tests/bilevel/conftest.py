@@ -7,13 +7,17 @@ import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from instune.bilevel.batches import Draws
-from instune.bilevel.instructions import initial_prompts
+from instune.bilevel.instructions import Passes
 from instune.bilevel.loop import Fold
+from instune.bilevel.parameterizations.base import Material
+from instune.bilevel.parameterizations.embedder_direct import EmbedderDirect
+from instune.bilevel.schedule import Split
 from instune.prompts import Prompt, load_template
 from instune.tuning.labels import loss_weights
-from instune.tuning.rows import RowBuilder
+from instune.tuning.rows import RowBuilder, show_human
 
 SOFT_TOKENS = 4
+TRAIN, TEST = ["task0", "task1", "task2"], ["task3", "task4", "task5"]
 
 
 @pytest.fixture
@@ -22,36 +26,50 @@ def prompt() -> Prompt:
 
 
 @pytest.fixture
-def new_fold(tiny_pool, tokenizer, prompt):
-    """A function of a model: the fold that trains on tasks 0 to 2 with soft instructions and is tested on tasks 3 to 5."""
+def material(tiny_pool, tokenizer, tiny_model, prompt) -> Material:
+    """Everything that instructions of the tiny pool are made from."""
     tasks, examples = tiny_pool
     by_task = {task_id: [example for example in examples if example.task_id == task_id] for task_id in tasks}
+    table = tiny_model.get_input_embeddings().weight.detach().clone()
+    return Material(tasks, by_task, tokenizer, table, load_template("chat", tokenizer), prompt, 0)
 
-    def draws(soft_tokens):
+
+@pytest.fixture
+def draws(material):
+    """A function of what rows show: the draws of the tiny pool."""
+
+    def make(show=show_human):
         builder = RowBuilder(
-            tasks,
-            tokenizer,
-            load_template("chat", tokenizer),
-            prompt,
+            material.tasks,
+            material.tokenizer,
+            material.template,
+            material.prompt,
             weights=loss_weights("it"),
             normalize_by="weights",
-            soft_tokens=dict.fromkeys(tasks, soft_tokens) if soft_tokens else {},
             seed=0,
+            show=show,
         )
-        return Draws(builder, by_task, seed=0)
+        return Draws(builder, material.examples, seed=0)
 
-    def make(model, name="fold0"):
-        train, test = ["task0", "task1", "task2"], ["task3", "task4", "task5"]
-        initial = initial_prompts(
-            [tasks[task_id] for task_id in train],
-            tokenizer,
-            model.get_input_embeddings().weight,
-            soft_tokens=SOFT_TOKENS,
-            initial="definition",
-            seed=0,
+    return make
+
+
+@pytest.fixture
+def new_fold(material, draws):
+    """A function of a model: the fold that trains on tasks 0 to 2 with learnable instructions and is tested on tasks 3 to 5."""
+
+    def make(model, name="fold0", learnable=None, split=None, **passes):
+        if learnable is None:
+            learnable = EmbedderDirect(material, TRAIN, model.device, soft_tokens=SOFT_TOKENS, initial="definition")
+        return Fold(
+            model,
+            learnable,
+            inner=draws(learnable.show),
+            human=draws(),
+            split=split or Split(TRAIN, TEST),
+            passes=Passes(material.tokenizer.pad_token_id, **passes),
+            name=name,
         )
-        pad = tokenizer.pad_token_id
-        return Fold(model, initial, soft=draws(SOFT_TOKENS), human=draws(0), train=train, test=test, name=name, pad_id=pad)
 
     return make
 

@@ -55,7 +55,7 @@ def test_long_series_tends_to_the_inverse_times_the_vector():
 
 def test_gamma_times_eigenvalue_over_two_is_refused_with_what_to_set():
     matrix = symmetric([0.1, 0.2, 0.3, 10.0], seed=2)
-    with pytest.raises(CurvatureError, match=r"optimize\.embedder\.gamma: auto, or at most 0\.1"):
+    with pytest.raises(CurvatureError, match=r"optimize\.gamma: auto, or at most 0\.1"):
         neumann(in_two_parts(matrix), vector_of(4), gamma=0.21, terms=50)
 
 
@@ -109,7 +109,7 @@ def test_adaptive_series_halves_gamma_where_negative_curvature_grows():
 
 def test_adaptive_series_gives_up_after_three_halvings_and_names_a_way_out():
     matrix = in_two_parts(symmetric([-2.0, -2.0, -2.0, -2.0], seed=8))
-    with pytest.raises(CurvatureError, match=r"halved 3 times\. Lower optimize\.embedder\.neumann_terms") as error:
+    with pytest.raises(CurvatureError, match=r"halved 3 times\. Lower optimize\.terms") as error:
         AdaptiveNeumann(30)(matrix, vector_of(4))
     assert "gamma 0.0625" in str(error.value)
-    assert "Set optimize.embedder.gamma: auto" not in str(error.value)
+    assert "Set optimize.gamma: auto" not in str(error.value)

@@ -13,7 +13,7 @@ from instune.bilevel.solvers.conjugate_gradient import conjugate_gradient
 from instune.bilevel.solvers.identity import adam_slope, identity
 from instune.bilevel.solvers.neumann import neumann
 from instune.bilevel.solvers.solution import CurvatureError, damped
-from instune.bilevel.unrolled import unrolled
+from instune.bilevel.solvers.unrolled import unrolled
 
 
 def random_symmetric(size: int, lowest: float, seed: int) -> torch.Tensor:
@@ -135,7 +135,7 @@ def quartic():
 def test_unrolled_equals_automatic_differentiation_through_all_steps(quartic, steps):
     theta, phi, inner, outer = quartic
     before = [tensor.detach().clone() for tensor in theta]
-    result = unrolled(inner, outer, theta, phi, steps=steps, learning_rate=0.1)
+    result = unrolled(inner, outer, theta, phi, steps=steps, learning_rate=0.1).gradient
     assert all(torch.equal(a, b) for a, b in zip(theta, before, strict=True))
     parts = tuple(theta)
     for _ in range(steps):
@@ -151,7 +151,7 @@ def test_from_a_stationary_point_the_series_equals_one_step_more_of_unrolling(qu
     result = hypergradient(
         inner, outer, theta, phi, products=DoubleBackward, solve=partial(neumann, gamma=0.1, terms=5)
     ).gradient[0]
-    expected = unrolled(inner, outer, theta, phi, steps=6, learning_rate=0.1)[0]
+    expected = unrolled(inner, outer, theta, phi, steps=6, learning_rate=0.1).gradient[0]
     assert torch.allclose(result, expected, rtol=1e-8)
 
 

@@ -27,7 +27,6 @@ def built(tiny_pool, tokenizer):
         PROMPT,
         weights=loss_weights("it"),
         normalize_by="weights",
-        soft_tokens={},
         seed=0,
     )
     return build(last_examples(examples, 2), builder)

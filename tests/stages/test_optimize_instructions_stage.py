@@ -9,29 +9,49 @@ import pytest
 import torch
 from ruamel.yaml import YAML
 
+from instune.bilevel.applied import applied
 from instune.bilevel.artefact import load_artefact
 from instune.errors import InputError
 from instune.models import weights_hash
 from instune.records import write_examples, write_tasks
+from instune.report.tables import folds
 from instune.results import read_json, write_json
 from stages import optimize_instructions
 
-EMBEDDER = {
-    "soft_tokens": 3,
-    "initial": "definition",
+EXTRACTOR = {
+    "choose": "learned",
+    "exemplars": 1,
+    "candidates": 4,
+    "max_tokens": 40,
+    "choice": "hard",
+    "temperature": 1.0,
+    "gumbel": True,
+    "instruction": True,
+}
+OPTIMIZE = {
     "folds": 2,
     "outer_steps": 2,
     "inner_steps": 1,
     "batch_size": 2,
     "meta_batch_size": 2,
+    "micro_batch_tokens": 500,
+    "inner_optimizer": "sgd",
     "inner_learning_rate": 0.05,
     "outer_learning_rate": 0.01,
-    "neumann_terms": 1,
+    "lora": None,
+    "solver": "neumann",
+    "terms": 1,
     "gamma": "auto",
+    "damping": 0.0,
     "product": "central_difference",
     "difference_step": 3e-3,
+    "precision": "float32",
     "attention": "sdpa",
+    "checked_batches": 0,
     "checkpoint_every": 1,
+    "validation": None,
+    "embedder": {"soft_tokens": 3, "initial": "definition", "source": "definition"},
+    "extractor": EXTRACTOR,
 }
 PROMPT = {
     "template": "chat",
@@ -43,8 +63,8 @@ PROMPT = {
 }
 
 
-def write_params(method: str, **embedder) -> None:
-    params = {"seed": 0, "prompt": PROMPT, "optimize": {"method": method, "embedder": EMBEDDER | embedder}}
+def write_params(method: str, **changes) -> None:
+    params = {"seed": 0, "prompt": PROMPT, "optimize": {"method": method} | OPTIMIZE | changes}
     YAML().dump(params, Path("params.yaml"))
 
 
@@ -81,13 +101,34 @@ def test_human_writes_the_neutral_artefact(paths, capsys):
     assert "human instructions for 6 tasks" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"solver": "identity"},
+        {"solver": "identity", "inner_optimizer": "adam", "inner_learning_rate": 1e-3},
+        {"solver": "conjugate_gradient", "terms": 3, "damping": 500.0},
+        {"solver": "unrolled", "terms": 2, "gamma": 0.05},
+    ],
+    ids=["identity", "SAMA", "conjugate_gradient", "unrolled"],
+)
+def test_every_solver_moves_the_prompts(paths, changes):
+    write_params("embedder_direct", **changes)
+    optimize_instructions.main(**paths)
+    found = load_artefact(paths["out"]).tensors["soft_prompts"]
+    write_params("embedder_direct", **changes, outer_learning_rate=1e-12)
+    optimize_instructions.main(**paths)
+    start = load_artefact(paths["out"]).tensors["soft_prompts"]
+    assert torch.isfinite(found).all()
+    assert (found - start).abs().max() > 1e-3
+
+
 def test_embedder_gives_every_selected_task_with_examples_its_prompt_and_names_the_others(paths):
     write_params("embedder_direct")
     optimize_instructions.main(**paths)
     artefact = load_artefact(paths["out"])
     assert artefact.base_model_hash == weights_hash(paths["model"])
     assert artefact.task_ids == ("task0", "task1", "task2", "task3", "task4")
-    assert artefact.soft_prompts.shape == (5, 3, 32)
+    assert artefact.tensors["soft_prompts"].shape == (5, 3, 32)
     report = read_json(paths["report"])
     assert report["human"] == ["task5"]
     for fold in report["folds"]:
@@ -106,33 +147,132 @@ def test_equal_inputs_give_equal_bytes_and_another_seed_other_prompts(paths):
     write_params("embedder_direct")
     outputs = [paths["out"], paths["report"], paths["curves"]]
     optimize_instructions.main(**paths)
-    first, prompts = content(*outputs), load_artefact(paths["out"]).soft_prompts
+    first, prompts = content(*outputs), load_artefact(paths["out"]).tensors["soft_prompts"]
     optimize_instructions.main(**paths)
     assert content(*outputs) == first
     params = YAML().load(Path("params.yaml"))
     params["seed"] = 1
     YAML().dump(params, Path("params.yaml"))
     optimize_instructions.main(**paths)
-    assert not torch.equal(load_artefact(paths["out"]).soft_prompts, prompts)
+    assert not torch.equal(load_artefact(paths["out"]).tensors["soft_prompts"], prompts)
 
 
-def test_double_backward_through_the_default_attention_is_refused_and_leaves_nothing(paths):
-    write_params("embedder_direct", product="double_backward")
-    with pytest.raises(InputError, match="attention: eager"):
-        optimize_instructions.main(**paths)
-    assert not paths["out"].exists()
-    assert not paths["report"].exists()
-    write_params("embedder_direct", product="double_backward", attention="eager")
+@pytest.mark.parametrize(
+    "changes", [{"product": "double_backward"}, {"lora": {"rank": 2, "alpha": 4.0}}, {"inner_optimizer": "adam"}]
+)
+def test_other_products_adapters_and_inner_optimizers_run(paths, changes):
+    write_params("embedder_direct", **changes)
     optimize_instructions.main(**paths)
     assert load_artefact(paths["out"]).kind == "embedder_direct"
 
 
+def test_the_run_says_at_its_start_how_exact_its_hypergradients_are_beside_the_noise_of_batches(paths, capsys):
+    write_params("embedder_direct", checked_batches=2)
+    optimize_instructions.main(**paths)
+    first, second = (fold.get("agreement") for fold in read_json(paths["report"])["folds"])
+    assert second is None
+    assert first["cosine"] > 0.99
+    assert first["norm_ratio"] == pytest.approx(1.0, abs=0.02)
+    assert -1 <= first["cosine_of_two_batches"] <= 1
+    assert "fold0: hypergradient against float32 double backward: cosine" in "".join(capsys.readouterr())
+
+
+def test_outer_validation_keeps_the_best_and_reports_tasks_that_no_level_trained_on(paths):
+    write_params("embedder_direct", folds=3, outer_steps=4, validation={"rows": 4, "every": 1, "patience": 9})
+    optimize_instructions.main(**paths)
+    report = read_json(paths["report"])
+    assert load_artefact(paths["out"]).task_ids == ("task0", "task1", "task2", "task3", "task4")
+    for fold in report["folds"]:
+        parts = [set(fold[name]) for name in ("meta_train", "meta_test", "validation_tasks")]
+        assert sum(map(len, parts)) == len(set().union(*parts)) == 5
+        assert fold["validation"]["best"] <= min(fold["validation"]["first"], fold["validation"]["last"])
+    write_params("embedder_direct", validation={"rows": 4, "every": 1, "patience": 9})
+    with pytest.raises(InputError, match=r"optimize\.validation: needs 3 folds"):
+        optimize_instructions.main(**paths)
+
+
+def test_an_unknown_method_is_refused_with_the_names_there_are(paths):
+    write_params("embedder")
+    with pytest.raises(InputError, match=r"optimize\.method: 'embedder' is not allowed.*'human', 'embedder_direct'"):
+        optimize_instructions.main(**paths)
+
+
+def test_the_extractor_names_the_chosen_exemplars_of_every_task_with_their_probabilities(paths):
+    write_params("extractor_direct")
+    optimize_instructions.main(**paths)
+    artefact = load_artefact(paths["out"])
+    assert artefact.tensors["logits"].shape == (5, 1, 4)
+    for task_id, ranked in artefact.settings["candidates"].items():
+        assert len(ranked) == 4
+        assert sum(one["probability"][0] for one in ranked) == pytest.approx(1.0, abs=1e-5)
+        assert ranked[0]["probability"][0] == max(one["probability"][0] for one in ranked)
+        assert {one["example_id"].split("-")[0] for one in ranked} == {task_id}
+
+
+@pytest.mark.parametrize(("choose", "different"), [("fixed", 2), ("random", 3)])
+def test_fixed_and_random_exemplars_come_from_the_same_code_without_learning(paths, tiny_pool, choose, different):
+    write_params("extractor_direct", extractor=EXTRACTOR | {"choose": choose})
+    optimize_instructions.main(**paths)
+    use = applied(load_artefact(paths["out"]), lambda: None)
+    tasks, examples = tiny_pool
+    rows = [use.show(tasks["task0"], row) for row in examples if row.task_id == "task0"]
+    assert all(row.wording and len(row.exemplars) == 1 for row in rows)
+    found = {row.exemplars for row in rows}
+    assert len(found) == different if choose == "fixed" else len(found) >= different  # a row of the fixed one takes the next
+    assert folds(read_json(paths["report"])) == []  # the page has no table of folds then
+    assert not list(Path(".scratch").rglob("*.pt"))
+
+
+def test_no_instruction_at_all_is_a_baseline_too(paths, tiny_pool):
+    write_params("extractor_direct", extractor=EXTRACTOR | {"choose": "fixed", "exemplars": 0, "instruction": False})
+    optimize_instructions.main(**paths)
+    shown = applied(load_artefact(paths["out"]), lambda: None).show(tiny_pool[0]["task0"], tiny_pool[1][0])
+    assert (shown.wording, shown.exemplars) == (False, ())
+
+
+def test_learning_no_exemplars_is_refused(paths):
+    write_params("extractor_direct", extractor=EXTRACTOR | {"exemplars": 0})
+    with pytest.raises(InputError, match=r"optimize\.extractor.*exemplars: 0 is not allowed"):
+        optimize_instructions.main(**paths)
+
+
+@pytest.mark.parametrize("method", ["embedder_conversion", "extractor_conversion"])
+def test_conversion_learns_in_one_fold_and_covers_every_task(paths, method):
+    write_params(method)
+    optimize_instructions.main(**paths)
+    artefact, report = load_artefact(paths["out"]), read_json(paths["report"])
+    assert artefact.task_ids == ("task0", "task1", "task2", "task3", "task4")
+    assert len(report["folds"]) == 1
+    assert set(report["diversity"]) == {"human", "learned"}
+    before = {"weight": torch.eye(32), "bias": torch.zeros(32), "bilinear": torch.zeros(1, 32, 32)}
+    assert all(not torch.equal(tensor, before[name]) for name, tensor in artefact.tensors.items())
+
+
+def test_reweight_gives_every_task_a_weight_of_mean_one(paths):
+    write_params("reweight")
+    optimize_instructions.main(**paths)
+    artefact = load_artefact(paths["out"])
+    weights = artefact.settings["weights"]
+    assert set(weights) == set(artefact.task_ids) == {f"task{number}" for number in range(5)}
+    assert sum(weights.values()) == pytest.approx(5.0)
+    assert len(set(weights.values())) > 1
+
+
 @pytest.mark.parametrize(
-    ("key", "value"), [("folds", 1), ("gamma", "large"), ("product", "magic"), ("outer_steps", 0), ("neuman_terms", 1)]
+    ("key", "value"),
+    [
+        ("folds", 1),
+        ("gamma", "large"),
+        ("product", "magic"),
+        ("outer_steps", 0),
+        ("term", 1),
+        ("solver", "newton"),
+        ("validation", {"rows": 4}),
+    ],
 )
 def test_bad_parameters_are_named(paths, key, value):
     write_params("embedder_direct", **{key: value})
-    with pytest.raises(InputError, match=rf"optimize\.embedder\.{key}"):
+    with pytest.raises(InputError, match=rf"optimize\.{key}"):
         optimize_instructions.main(**paths)
 
 

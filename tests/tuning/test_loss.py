@@ -138,7 +138,7 @@ def test_soft_instruction_stands_in_the_input_embeddings(tiny_model):
     ids, labels = [11, 0, 0, 14, 15], [IGNORE_INDEX] * 4 + [15]
     row = TrainingRow(ids, labels, [0.0] * 4 + [1.0], 1.0, "task0", soft=(1, 2))
     other = TrainingRow([21, 22, 23], [IGNORE_INDEX, IGNORE_INDEX, 23], [0.0, 0.0, 1.0], 1.0, "task1")
-    soft = {"task0": table[[12, 13]].clone()}
+    soft = [table[[12, 13]].clone()]
     loss = WeightedLoss(tiny_model)(collate([other, row], pad_id=0, soft_prompts=soft)).item()
     hard = TrainingRow([11, 12, 13, 14, 15], labels, row.loss_weights, 1.0, "task0")
     assert loss == pytest.approx(WeightedLoss(tiny_model)(collate([other, hard], pad_id=0)).item(), rel=1e-6)

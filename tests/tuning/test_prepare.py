@@ -12,6 +12,7 @@ from instune.records import Example, Message
 from instune.scratch_model import train_tokenizer
 from instune.tuning.labels import IGNORE_INDEX, loss_weights
 from instune.tuning.prepare import outcome, prepare, summary
+from instune.tuning.rows import Shown, show_human
 
 PROMPT = Prompt(
     template="plain", wording="definition", exemplars=0, max_instruction_tokens=100, max_input_tokens=100, max_tokens=150
@@ -22,7 +23,8 @@ def prepared(pool, tokenizer, *, prompt=PROMPT, mask="it", **changes):
     tasks, examples = pool
     keywords = {
         "normalize_by": "weights",
-        "soft_tokens": {},
+        "show": show_human,
+        "task_weights": None,
         "max_tokens": 600,
         "validation_share": 0.25,
         "validation_rows": 3,
@@ -71,7 +73,9 @@ def test_training_and_validation_tasks_are_disjoint_and_selected(tiny_pool, toke
 
 
 def test_validation_measures_the_output_whatever_the_mask(tiny_pool, tokenizer):
-    on_all = prepared(tiny_pool, tokenizer, mask="all", normalize_by="examples", soft_tokens={"task0": 2, "task1": 2, "task3": 2})
+    soft = {"show": lambda task, example: Shown(soft_tokens=2)}
+    on_all = prepared(tiny_pool, tokenizer, mask="all", normalize_by="examples", **soft)
+    assert all(row.soft[1] == 2 for row in on_all.rows)
     assert on_all.validation == prepared(tiny_pool, tokenizer).validation
 
 

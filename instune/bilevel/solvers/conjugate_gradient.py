@@ -31,7 +31,7 @@ def conjugate_gradient(matvec: MatrixVector, v: Vector, *, iterations: int, tole
         if curvature <= 0:
             raise CurvatureError(
                 f"conjugate gradients meet negative curvature {curvature / squared:.3g} at iteration {number}.\n"
-                f"  Add damping of more than {-curvature / squared:.2g}, or use the Neumann series with few terms."
+                f"  Raise optimize.damping by more than {-curvature / squared:.2g}, or use the Neumann series with few terms."
             )
         step = lengths[-1] ** 2 / curvature
         solution = plus(solution, direction, step)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from instune.bilevel.curvature import largest_eigenvalue
+import math
+
+from instune.bilevel.curvature import natural_step
 from instune.bilevel.solvers.solution import CurvatureError, Solution
 from instune.bilevel.vectors import MatrixVector, Vector, norm, plus, scaled
 
 GROWTH = 2.0  # a term this many times the first one's length: the series does not converge
-POWER_ITERATIONS = 6
 HALVINGS = 3  # of an estimated gamma, before giving up
 
 
@@ -29,15 +30,22 @@ def neumann(matvec: MatrixVector, v: Vector, *, gamma: float, terms: int) -> Sol
         product = matvec(term)
         curvature = norm(product) / lengths[-1] if lengths[-1] else 0.0
         term = plus(term, product, -gamma)
+        del product  # memory: two vectors fewer in the next pass
         total = plus(total, term)
         lengths.append(norm(term))
+        if not math.isfinite(lengths[-1]):
+            raise CurvatureError(
+                f"the Neumann series is not finite at term {number} (gamma {gamma:.3g}): the inner loss or its gradient is not.\n"
+                "  Lower optimize.inner_learning_rate, or set optimize.product: double_backward."
+            )
         if gamma * curvature > 2 or lengths[-1] > GROWTH * lengths[0]:
             shown = ", ".join(f"{length:.3g}" for length in lengths)
             raise CurvatureError(
                 f"the Neumann series diverges at term {number}: lengths of its terms {shown}; gamma {gamma:.3g}, "
                 f"curvature seen {curvature:.3g}.\n"
-                f"  Set optimize.embedder.gamma: auto, or at most {1 / curvature:.2g}, or lower optimize.embedder.neumann_terms."
+                f"  Set optimize.gamma: auto, or at most {1 / curvature:.2g}, or lower optimize.terms."
             )
+    del term
     return Solution(scaled(total, gamma), tuple(lengths), gamma)
 
 
@@ -60,8 +68,7 @@ class AdaptiveNeumann:
                 return neumann(matvec, v, gamma=self.gamma, terms=self.terms)
             except CurvatureError:
                 pass  # estimated anew below
-        largest = largest_eigenvalue(matvec, v, iterations=POWER_ITERATIONS) if norm(v) else 0.0
-        first = self.gamma = 1 / largest if largest else 1.0
+        first = self.gamma = natural_step(matvec, v)
         while True:
             try:
                 return neumann(matvec, v, gamma=self.gamma, terms=self.terms)
@@ -69,6 +76,6 @@ class AdaptiveNeumann:
                 if self.gamma <= first / 2**HALVINGS:
                     raise CurvatureError(
                         f"{str(error).splitlines()[0]}\n  gamma: auto began at {first:.3g} and was halved {HALVINGS} times. "
-                        "Lower optimize.embedder.neumann_terms."
+                        "Lower optimize.terms."
                     ) from None
                 self.gamma /= 2

@@ -32,6 +32,21 @@ class Solution:
         return self.lengths[-1] / self.lengths[0] if self.lengths[0] else 0.0
 
 
+@dataclass(frozen=True)
+class Hypergradient:
+    """The result of one outer step.
+
+    Attributes:
+        gradient: like phi.
+        outer_loss: nats per token, where v was taken.
+        solution: how H q = v was solved.
+    """
+
+    gradient: Vector
+    outer_loss: float
+    solution: Solution
+
+
 Solver = Callable[[MatrixVector, Vector], Solution]
 
 

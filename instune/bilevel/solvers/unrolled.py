@@ -7,29 +7,31 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from instune.bilevel.products import DoubleBackward, Loss
-from instune.bilevel.vectors import Vector, plus
+from instune.bilevel.gradients import Loss, gradient
+from instune.bilevel.products import DoubleBackward
+from instune.bilevel.solvers.solution import Hypergradient, Solution
+from instune.bilevel.vectors import norm, plus
 
 
 def unrolled(
     inner_loss: Loss, outer_loss: Loss, theta: Sequence[Tensor], phi: Sequence[Tensor], *, steps: int, learning_rate: float
-) -> Vector:
+) -> Hypergradient:
     """d/dphi of L_meta(theta_K, phi), where theta_{k+1} = theta_k - learning_rate * dL_train/dtheta(theta_k, phi).
 
     Reverse mode by hand: the adjoint starts as dL_meta/dtheta at theta_K and goes back through one step at a time, so only one
     step's graph is alive. theta comes out as it went in.
 
     Returns:
-        like phi.
+        with the outer loss at theta_K, and a solution of only the length of the adjoint at theta_K and the learning rate.
     """
     before = [tensor.detach().clone() for tensor in theta]
     path = []
     try:
         for _ in range(steps):
             path.append([tensor.detach().clone() for tensor in theta])
-            gradients = torch.autograd.grad(inner_loss(), theta, materialize_grads=True)
+            _, gradients = gradient(inner_loss, theta)
             _set(theta, plus(path[-1], gradients, -learning_rate))
-        gradients = torch.autograd.grad(outer_loss(), [*theta, *phi], materialize_grads=True)
+        value, gradients = gradient(outer_loss, [*theta, *phi])
         adjoint, total = gradients[: len(theta)], gradients[len(theta) :]
         for point in reversed(path):
             _set(theta, point)
@@ -38,7 +40,7 @@ def unrolled(
             adjoint = plus(adjoint, products.hessian(adjoint), -learning_rate)
     finally:
         _set(theta, before)
-    return total
+    return Hypergradient(total, value, Solution((), (norm(gradients[: len(theta)]),), learning_rate))
 
 
 def _set(theta: Sequence[Tensor], values: Sequence[Tensor]) -> None:

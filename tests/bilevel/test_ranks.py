@@ -1,0 +1,66 @@
+"""Two processes give the hypergradient of one on the same global batch, with weights on each or sharded over both (FSDP)."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import ranks_program
+import torch
+
+from instune.bilevel.ranks import mean_over_ranks
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def by_two(tmp_path_factory):
+    """The hypergradients of two ranks."""
+    out = tmp_path_factory.mktemp("ranks") / "found.pt"
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    place = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}}
+    done = subprocess.run(
+        [*command, str(ROOT / "tests/ranks_program.py"), str(out)], check=False, capture_output=True, text=True, **place
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = torch.load(out)
+    assert found.pop("world") == 2
+    return found
+
+
+def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
+    assert expected.norm() > 0
+    return float((found - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize(
+    ("kind", "product", "tolerance"),
+    [
+        ("float64", "double_backward", 1e-12),
+        ("float64", "central_difference", 1e-5),
+        ("float32", "double_backward", 1e-5),
+        ("float32", "central_difference", 1e-2),  # differences amplify rounding
+    ],
+)
+def test_two_ranks_give_the_hypergradient_of_one(by_two, kind, product, tolerance):
+    alone = ranks_program.hypergradients(kind, 0, 1, "cpu")
+    assert distance(by_two[kind][product], alone[product]) <= tolerance
+
+
+def test_half_a_batch_gives_another_hypergradient():
+    """The test above can fail: what a rank sees alone is something else."""
+    half, whole = (ranks_program.hypergradients("float64", 0, world, "cpu")["double_backward"] for world in (2, 1))
+    assert distance(half, whole) > 0.1
+
+
+def test_sharded_weights_give_the_same_by_central_differences(by_two):
+    alone = ranks_program.hypergradients("float32", 0, 1, "cpu")
+    assert distance(by_two["sharded"]["central_difference"], alone["central_difference"]) <= 1e-2
+
+
+def test_without_a_process_group_a_vector_stays_what_it_is():
+    vector = (torch.ones(2), torch.zeros(3))
+    assert all(a is b for a, b in zip(mean_over_ranks(vector), vector, strict=True))
