@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,9 +40,3 @@ def diversity(instructions: Tensor) -> dict[str, float]:
         "mean_cosine_distance": float(1 - similar / (count * (count - 1))),
         "singular_value_entropy": float(torch.special.entr(shares).sum()),
     }
-
-
-def instruction_means(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase, table: Tensor) -> Tensor:
-    """(n_task, d) mean input embedding of every text's tokens."""
-    rows = [tokenizer(text, add_special_tokens=False)["input_ids"] for text in texts]
-    return torch.stack([table[torch.tensor(ids)].mean(0) for ids in rows])
