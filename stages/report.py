@@ -2,7 +2,8 @@
 
 Reads:  reports/data_card.json, lengths.json, align.json, optimize.json, finetune.json, scores.json;
         reports/curves/optimize/ and finetune/;
-        data/selection.json, selection_details.json, align_stability.json; data/predictions/base/ and tuned/ (predictions.jsonl);
+        data/selection.json, selection_details.json, align_stability.json, instructions/instructions.json;
+        data/predictions/base/ and tuned/ (predictions.jsonl);
         every section of params.yaml
 Writes: reports/report.html
 """
@@ -47,6 +48,7 @@ def main(
     align_stability: Path,
     selection: Path,
     selection_details: Path,
+    instructions: Path,
     optimize: Path,
     finetune: Path,
     finetune_curves: Path,
@@ -66,6 +68,7 @@ def main(
         align_stability=read_json(align_stability),
         selection=read_json(selection),
         selection_details=read_json(selection_details),
+        instructions=read_json(instructions / "instructions.json"),
         optimize=read_json(optimize),
         finetune=read_json(finetune),
         scores=read_json(scores),

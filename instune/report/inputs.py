@@ -42,8 +42,8 @@ class Inputs:
 
     Attributes:
         params: section -> parameters.
-        card, lengths, align, align_stability, selection, selection_details, optimize, finetune, scores: what ingest, lengths,
-            align, align_stability, select_tasks, optimize_instructions, finetune and score wrote.
+        card, lengths, align, align_stability, selection, selection_details, instructions, optimize, finetune, scores: what
+            ingest, lengths, align, align_stability, select_tasks, optimize_instructions, finetune and score wrote.
         finetune_curves, optimize_curves: panel -> curve -> (step, value) pairs.
         samples: target task -> its first examples.
         versions: package -> version.
@@ -56,6 +56,7 @@ class Inputs:
     align_stability: Mapping[str, Any]
     selection: Mapping[str, Any]
     selection_details: Mapping[str, Any]
+    instructions: Mapping[str, Any]
     optimize: Mapping[str, Any]
     finetune: Mapping[str, Any]
     scores: Mapping[str, Any]

@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from instune.evaluation.metrics import TEXT_METRICS, exact_match
 from instune.evaluation.predictions import Prediction
-from instune.report import data, numbers, plots, selection, tables
+from instune.report import data, learned, numbers, plots, selection, tables
 from instune.report.inputs import Curves, Inputs, Pair
 
 PACKAGED_NOTE = "instruction-tuned, was 4-bit"
@@ -127,6 +127,8 @@ def _run(inputs: Inputs) -> dict[str, Any]:
             inputs.selection, inputs.selection_details, inputs.params["select"], inputs.align, inputs.align_stability
         ),
         "optimize": inputs.optimize,
+        "learned": learned.what(inputs.instructions),
+        "learned_checks": learned.checks(inputs.optimize),
         "fold_ends": [f"fold {number} {end}" for number in folds for end in ("first", "last")],
         "optimize_plots": curve_plots(inputs.optimize_curves, "optimize"),
         "finetune": inputs.finetune,

@@ -185,6 +185,7 @@ LENGTHS = {
         },
     }
 }
+HUMAN = {"kind": "human", "base_model": "abc", "tasks": [], "settings": {}, "learned": False}
 OPTIMIZE = {"method": "human", "human": ["task0_source", "task1_source"], "optimized": []}
 LEARNED = {
     "method": "embedder_direct",
@@ -236,15 +237,26 @@ finetune: {loss_mask: it, normalize_by: weights, max_tokens: 100000, learning_ra
 evaluate: {max_new_tokens: 32, batch_size: 16, precision: auto}
 score: {confidence: 0.95}
 """
-FILES = ("card", "lengths", "align", "align_stability", "selection", "selection_details", "optimize", "finetune", "scores")
+FILES = (
+    "card",
+    "lengths",
+    "align",
+    "align_stability",
+    "selection",
+    "selection_details",
+    "instructions",
+    "optimize",
+    "finetune",
+    "scores",
+)
 CURVES = {"train/loss": [3.1, 2.0, 1.4, 1.1], "validation/loss": [2.9, 1.5], "learning_rate": [1e-4, 5e-5, 0.0]}
 
 
 def write_run(folder: Path) -> dict[str, Path]:
     """Write everything that the report reads, params.yaml too; returns the stage's keywords."""
-    paths = {name: folder / f"{name}.json" for name in FILES}
+    paths = {name: folder / name / f"{name}.json" for name in FILES}
     for name, value in zip(
-        FILES, (CARD, LENGTHS, ALIGN, ONE_CHOICE, SELECTION, DETAILS, OPTIMIZE, FINETUNE, scores()), strict=True
+        FILES, (CARD, LENGTHS, ALIGN, ONE_CHOICE, SELECTION, DETAILS, HUMAN, OPTIMIZE, FINETUNE, scores()), strict=True
     ):
         write_json(paths[name], value)
     for model in ("base", "tuned"):
@@ -256,7 +268,7 @@ def write_run(folder: Path) -> dict[str, Path]:
             lines = [f"step\t{name.split('/')[-1]}", *(f"{10 * step}\t{value}" for step, value in enumerate(values))]
             write_text(paths[f"{stage}_curves"] / "plots" / "metrics" / f"{name}.tsv", "\n".join(lines) + "\n")
     write_text(folder / "params.yaml", PARAMS)
-    return paths | {"out": folder / "report.html"}
+    return paths | {"instructions": paths["instructions"].parent, "out": folder / "report.html"}
 
 
 def load(folder: Path) -> Inputs:
@@ -264,7 +276,7 @@ def load(folder: Path) -> Inputs:
     paths = write_run(folder)
     return Inputs(
         params=config.load(SECTIONS, path=folder / "params.yaml"),
-        **{name: read_json(paths[name]) for name in FILES},
+        **{name: read_json(folder / name / f"{name}.json") for name in FILES},
         finetune_curves=read_curves(paths["finetune_curves"]),
         optimize_curves=read_curves(paths["optimize_curves"]),
         samples=read_samples(paths["base"], paths["tuned"], 3),
