@@ -25,6 +25,8 @@ def _nearest(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, lis
 def _exemplars(settings: Mapping[str, Any]) -> tuple[str, list[str], tables.Rows]:
     rows = []
     for task_id, candidates in sorted(settings["candidates"].items()):
+        if "chosen" in settings:  # by row: no order of the task's own
+            candidates = sorted(candidates, key=lambda one: -sum(one["probability"]))
         for place, one in enumerate(candidates[: settings["exemplars"]]):
             shares = ", ".join(f"{share:.2f}" for share in one["probability"])
             rows.append([f"{task_id}, {place + 1}" if settings["exemplars"] > 1 else task_id, _short(one), shares])

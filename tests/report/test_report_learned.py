@@ -44,7 +44,10 @@ def test_several_exemplars_are_numbered_and_drawn_or_converted_ones_say_so():
     two = what({"settings": EXTRACTED | {"exemplars": 2}})
     assert [row[0] for row in two["shown"]] == ["task0, 1", "task1, 1", "task1, 2"]
     assert "of which every row draws" in what({"settings": EXTRACTED | {"draw_seed": 3}})["caption"]
-    assert "every row has its own choice" in what({"settings": EXTRACTED | {"chosen": {}}})["caption"]
+    backwards = EXTRACTED | {"candidates": {name: rows[::-1] for name, rows in EXTRACTED["candidates"].items()}}
+    converted = what({"settings": backwards | {"chosen": {}}})
+    assert "every row has its own choice" in converted["caption"]
+    assert converted["shown"][1] == ["task1", f"The sky. → {ATTACK}", "0.75"]
     assert what({"settings": EXTRACTED | {"exemplars": 0}}) is None
 
 
