@@ -35,11 +35,11 @@ sweep: $(VENV)/.installed  ## run sweeps/NAME.yaml as DVC experiments and gather
 	@test -n "$(NAME)" || { echo "error: give NAME, one of: $$(ls sweeps | sed 's/\.yaml$$//' | xargs)"; exit 1; }
 	python -m tools.sweep $(NAME)
 
-quality: $(VENV)/.installed  ## hold what every selector chooses on the playground against the measured transfer; half an hour per seed
+quality: $(VENV)/.installed  ## hold what every selector chooses on the playground against the measured transfer; half an hour, ten minutes per further seed
 	dvc repro base_model
 	python -m tools.quality
 
-transfer: $(VENV)/.installed  ## fine-tune on each family of the playground and score all targets: hours per seed; SEEDS, 0 to 4
+transfer: $(VENV)/.installed  ## fine-tune on each family of the playground and score all targets: half an hour per seed; SEEDS, 0 to 4
 	dvc repro base_model
 	python -m tools.transfer --seeds $(or $(SEEDS),0 1 2 3 4)
 
