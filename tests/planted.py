@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from instune.bilevel.batches import Draws
+from instune.bilevel.batches import draws_of
 from instune.bilevel.instructions import Passes
 from instune.bilevel.loop import Fold
 from instune.bilevel.parameterizations.base import Material, Parameterization
@@ -16,8 +16,6 @@ from instune.bilevel.parameterizations.reweight import Reweight
 from instune.bilevel.schedule import Schedule, Solve, Split
 from instune.prompts import Prompt, load_template
 from instune.records import Example, Exemplar, Task
-from instune.tuning.labels import loss_weights
-from instune.tuning.rows import RowBuilder, show_human
 
 PROMPT = Prompt(
     template="chat", wording="definition", exemplars=0, max_instruction_tokens=40, max_input_tokens=40, max_tokens=160
@@ -76,22 +74,16 @@ def material_of(
 
 def fold_of(model: PreTrainedModel, material: Material, learnable: Parameterization, split: Split) -> Fold:
     """The fold that learns on `split.train` and is measured on `split.test`."""
-
-    def draws(show):
-        builder = RowBuilder(
-            material.tasks,
-            material.tokenizer,
-            material.template,
-            material.prompt,
-            weights=loss_weights("it"),
-            normalize_by="weights",
-            seed=material.seed,
-            show=show,
-        )
-        return Draws(builder, material.examples, seed=material.seed)
-
     passes = Passes(material.tokenizer.pad_token_id)
-    return Fold(model, learnable, inner=draws(learnable.show), human=draws(show_human), split=split, passes=passes, name="fold")
+    return Fold(
+        model,
+        learnable,
+        inner=draws_of(material, learnable.show),
+        human=draws_of(material),
+        split=split,
+        passes=passes,
+        name="fold",
+    )
 
 
 def outer_loss_after(fold: Fold, rows: int) -> float:

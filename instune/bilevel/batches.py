@@ -5,10 +5,12 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping, Sequence
 
+from instune.bilevel.parameterizations.base import Material
 from instune.errors import InputError
 from instune.prompts import stable_integer
 from instune.records import Example, Task
-from instune.tuning.rows import Counts, RowBuilder, TrainingRow
+from instune.tuning.labels import loss_weights
+from instune.tuning.rows import Counts, RowBuilder, Show, TrainingRow, show_human
 
 TRIES = 50  # draws for one place of a batch before giving up
 
@@ -67,3 +69,22 @@ class Draws:
             "  Raise prompt.max_tokens, or lower prompt.max_input_tokens, optimize.embedder.soft_tokens or "
             "optimize.extractor.max_tokens."
         )
+
+
+def draws_of(material: Material, show: Show = show_human) -> Draws:
+    """The draws of the material's examples, loss on outputs alone.
+
+    Args:
+        show: what rows show for instruction and worked examples.
+    """
+    builder = RowBuilder(
+        material.tasks,
+        material.tokenizer,
+        material.template,
+        material.prompt,
+        weights=loss_weights("it"),
+        normalize_by="weights",
+        seed=material.seed,
+        show=show,
+    )
+    return Draws(builder, material.examples, seed=material.seed)

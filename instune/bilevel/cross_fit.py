@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from instune.bilevel.batches import Draws, split_folds
+from instune.bilevel.batches import draws_of, split_folds
 from instune.bilevel.checkpoint import FoldState
 from instune.bilevel.describe import diversity
 from instune.bilevel.instructions import Passes
@@ -24,8 +24,6 @@ from instune.bilevel.parameterizations.extractor import text_embedding
 from instune.bilevel.schedule import Schedule, Solve, Split
 from instune.errors import InputError
 from instune.records import Exemplar
-from instune.tuning.labels import loss_weights
-from instune.tuning.rows import RowBuilder, Show, show_human
 
 EDGE = 3  # outer steps averaged at either end of a curve for the report
 Make = Callable[[Material, Sequence[str], torch.device], Parameterization]
@@ -108,22 +106,8 @@ class CrossFit:
     def _fold(self, name: str, split: Split) -> Fold:
         model = self.new_model()
         learnable = self.make(self.material, split.train, model.device)
-        inner, human = self._draws(learnable.show), self._draws(show_human)
+        inner, human = draws_of(self.material, learnable.show), draws_of(self.material)
         return Fold(model, learnable, inner=inner, human=human, split=split, passes=self.passes, name=name)
-
-    def _draws(self, show: Show) -> Draws:
-        material = self.material
-        builder = RowBuilder(
-            material.tasks,
-            material.tokenizer,
-            material.template,
-            material.prompt,
-            weights=loss_weights("it"),
-            normalize_by="weights",
-            seed=material.seed,
-            show=show,
-        )
-        return Draws(builder, material.examples, seed=material.seed)
 
 
 def given(material: Material, choose: Baseline, *, exemplars: int, instruction: bool, **candidates: int) -> Learned:

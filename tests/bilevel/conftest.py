@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from instune.bilevel.batches import Draws
+from instune.bilevel.batches import draws_of
 from instune.bilevel.instructions import Passes
 from instune.bilevel.loop import Fold
 from instune.bilevel.parameterizations.base import Material
 from instune.bilevel.parameterizations.embedder_direct import EmbedderDirect
 from instune.bilevel.schedule import Split
 from instune.prompts import Prompt, load_template
-from instune.tuning.labels import loss_weights
-from instune.tuning.rows import RowBuilder, show_human
 
 SOFT_TOKENS = 4
 TRAIN, TEST = ["task0", "task1", "task2"], ["task3", "task4", "task5"]
@@ -38,20 +38,7 @@ def material(tiny_pool, tokenizer, tiny_model, prompt) -> Material:
 def draws(material):
     """A function of what rows show: the draws of the tiny pool."""
 
-    def make(show=show_human):
-        builder = RowBuilder(
-            material.tasks,
-            material.tokenizer,
-            material.template,
-            material.prompt,
-            weights=loss_weights("it"),
-            normalize_by="weights",
-            seed=0,
-            show=show,
-        )
-        return Draws(builder, material.examples, seed=0)
-
-    return make
+    return partial(draws_of, material)
 
 
 @pytest.fixture

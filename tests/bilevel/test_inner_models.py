@@ -117,25 +117,6 @@ def test_bfloat16_products_leave_parameters_and_phi_in_float32_and_point_the_sam
     assert cosine(*found) > 0.99
 
 
-@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
-def test_a_killed_run_resumes_the_inner_optimizer_too(tiny_model, new_fold, tmp_path, optimizer):
-    schedule = replace(STEPS, outer_steps=4, inner_optimizer=optimizer, inner_learning_rate=0.01, checkpoint_every=2)
-    start = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
-    whole = new_fold(tiny_model).optimize(schedule, SOLVE, checkpoint=tmp_path / "whole.pt", log=silent)
-
-    def kill(step, facts):
-        if step == 2:
-            raise KeyboardInterrupt
-
-    tiny_model.load_state_dict(start)
-    with pytest.raises(KeyboardInterrupt):
-        new_fold(tiny_model).optimize(schedule, SOLVE, checkpoint=tmp_path / "killed.pt", log=kill)
-    tiny_model.load_state_dict(start)
-    state = new_fold(tiny_model).optimize(schedule, SOLVE, checkpoint=tmp_path / "killed.pt", log=silent)
-    assert torch.equal(state.phi[0], whole.phi[0])
-    assert state.history == whole.history
-
-
 def test_validation_keeps_the_best_parameters_and_stops_when_the_best_is_long_ago(tiny_model, new_fold, tmp_path):
     fold = new_fold(tiny_model, split=Split(TRAIN, ["task3"], ["task4", "task5"]))
     losses, kept = iter([3.0, 2.0, 2.5, 2.4, 9.0]), []

@@ -119,9 +119,19 @@ def test_an_outer_step_is_adam_on_the_hypergradient_then_sgd_on_fresh_batches(ti
     assert all(torch.allclose(a, b, rtol=0, atol=1e-7) for a, b in zip(after, fold.theta, strict=True))
 
 
-def test_a_killed_run_goes_on_to_the_same_prompts_and_history(tokenizer, tiny_model, new_fold, tmp_path):
+@pytest.mark.parametrize(
+    ("changes", "how"),
+    [
+        ({}, {}),
+        ({"inner_learning_rate": 0.01}, {"gamma": "auto", "product": "central_difference"}),
+        ({"inner_optimizer": "adam", "inner_learning_rate": 0.01}, {"gamma": "auto", "product": "central_difference"}),
+    ],
+    ids=["sgd", "sgd, gamma kept", "adam, gamma kept"],
+)
+def test_a_killed_run_goes_on_to_the_same_prompts_and_history(tiny_model, new_fold, tmp_path, changes, how):
+    schedule, solve = Schedule(**vars(SCHEDULE) | changes), Solve(**vars(SOLVE) | how)
     start = {name: tensor.clone() for name, tensor in tiny_model.state_dict().items()}
-    whole = new_fold(tiny_model).optimize(SCHEDULE, SOLVE, checkpoint=tmp_path / "whole.pt", log=silent)
+    whole = new_fold(tiny_model).optimize(schedule, solve, checkpoint=tmp_path / "whole.pt", log=silent)
 
     def kill(step, facts):
         if step == 2:
@@ -129,12 +139,12 @@ def test_a_killed_run_goes_on_to_the_same_prompts_and_history(tokenizer, tiny_mo
 
     tiny_model.load_state_dict(start)
     with pytest.raises(KeyboardInterrupt):
-        new_fold(tiny_model).optimize(SCHEDULE, SOLVE, checkpoint=tmp_path / "killed.pt", log=kill)
+        new_fold(tiny_model).optimize(schedule, solve, checkpoint=tmp_path / "killed.pt", log=kill)
     assert FoldState.load(tmp_path / "killed.pt").step == 2
     tiny_model.load_state_dict(start)
     logged = []
     state = new_fold(tiny_model).optimize(
-        SCHEDULE, SOLVE, checkpoint=tmp_path / "killed.pt", log=lambda step, facts: logged.append(step)
+        schedule, solve, checkpoint=tmp_path / "killed.pt", log=lambda step, facts: logged.append(step)
     )
     assert torch.equal(state.phi[0], whole.phi[0])
     assert state.history == whole.history

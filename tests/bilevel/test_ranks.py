@@ -26,7 +26,7 @@ def by_two(tmp_path_factory):
         [*command, str(ROOT / "tests/ranks_program.py"), str(out)], check=False, capture_output=True, text=True, **place
     )
     assert done.returncode == 0, done.stderr[-3000:]
-    found = torch.load(out)
+    found = torch.load(out, weights_only=True)
     assert found.pop("world") == 2
     return found
 

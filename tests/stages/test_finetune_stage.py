@@ -10,78 +10,22 @@ from pathlib import Path
 
 import pytest
 import torch
+from finetuning import PARAMS, SELECTED, set_params, workspace_of
 from ruamel.yaml import YAML
 from safetensors.torch import load
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from instune.bilevel.artefact import Artefact, save_artefact
 from instune.errors import InputError
-from instune.models import weights_hash
-from instune.records import write_examples, write_tasks
-from instune.results import read_json, write_json
+from instune.results import read_json
 from instune.tuning import train
 from stages import finetune
-
-PARAMS = {
-    "seed": 0,
-    "prompt": {
-        "template": "chat",
-        "wording": "any",
-        "exemplars": 0,
-        "max_instruction_tokens": 64,
-        "max_input_tokens": 64,
-        "max_tokens": 128,
-    },
-    "finetune": {
-        "loss_mask": "it",
-        "normalize_by": "weights",
-        "method": "full",
-        "lora": {"rank": 2, "alpha": 4.0, "dropout": 0.1},
-        "max_tokens": 1200,
-        "epochs": 1,
-        "batch_size": 4,
-        "micro_batch_tokens": 256,
-        "optimizer": {"name": "adamw", "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8},
-        "learning_rate": 1e-3,
-        "schedule": "linear",
-        "warmup_share": 0.1,
-        "weight_decay": 0.0,
-        "max_grad_norm": 1.0,
-        "validation_share": 0.25,
-        "validation_rows": 4,
-        "validate_every": 2,
-        "checkpoint_every": 2,
-        "precision": "float32",
-    },
-}
-SELECTED = ["task0", "task1", "task2", "task3"]
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch, tiny_pool, model_folder):
     """A folder with everything that the stage reads; returns its keyword arguments."""
     monkeypatch.chdir(tmp_path)
-    tasks, examples = tiny_pool
-    write_tasks(Path("tasks.parquet"), tasks.values())
-    write_examples(Path("examples.parquet"), examples)
-    write_json(Path("selection.json"), {"selected": SELECTED})
-    save_artefact(Path("instructions"), Artefact("human", weights_hash(model_folder)), {})
-    set_params()
-    return {
-        "selection": Path("selection.json"),
-        "instructions": Path("instructions"),
-        "tasks": Path("tasks.parquet"),
-        "examples": Path("examples.parquet"),
-        "model": model_folder,
-        "out": Path("tuned"),
-        "report": Path("finetune.json"),
-        "curves": Path("curves"),
-    }
-
-
-def set_params(**changes) -> None:
-    with Path("params.yaml").open("w") as file:
-        YAML().dump(PARAMS | {"finetune": PARAMS["finetune"] | changes}, file)
+    return workspace_of(tiny_pool, model_folder)
 
 
 def outputs() -> dict[str, bytes]:
@@ -193,68 +137,6 @@ def test_report_counts_what_was_trained_on(workspace):
     assert report["steps"] == -(-report["rows"]["training"] // 4)
     assert report["rows"]["passes"] == 2  # three tasks of five examples hold less than the budget
     assert set(report["validation_nll"]) == {"before", "after"}
-
-
-def test_soft_instructions_of_another_base_model_are_refused(workspace):
-    save_artefact(
-        Path("instructions"), Artefact("embedder_direct", "0" * 16, ("task0",), {"soft_prompts": torch.zeros(1, 3, 32)}), {}
-    )
-    with pytest.raises(InputError, match="0000000000000000"):
-        finetune.main(**workspace)
-
-
-def test_soft_instructions_change_the_rows_and_are_trained_through(workspace, model_folder):
-    prompts = torch.randn(6, 3, 32, generator=torch.Generator().manual_seed(0))
-    tasks = tuple(f"task{number}" for number in range(6))
-    save_artefact(
-        Path("instructions"), Artefact("embedder_direct", weights_hash(model_folder), tasks, {"soft_prompts": prompts}), {}
-    )
-    finetune.main(**workspace)
-    report = read_json(Path("finetune.json"))
-    assert report["instructions"] == "embedder_direct"
-    assert report["tokens"]["instruction"] == 3 * report["rows"]["training"]
-
-
-def given(kind: str, model_folder, tensors: dict, settings: dict, tasks=("task0", "task1", "task2")) -> None:
-    save_artefact(Path("instructions"), Artefact(kind, weights_hash(model_folder), tasks, tensors, settings), {})
-
-
-def test_chosen_exemplars_stand_in_the_prompt_as_text(workspace, model_folder):
-    finetune.main(**workspace)
-    assert read_json(Path("finetune.json"))["tokens"]["examples"] == 0
-    ranked = [{"example_id": "other", "input": "A green leaf.", "output": "green", "probability": [1.0]}]
-    settings = {"exemplars": 1, "instruction": False, "draw_seed": None, "candidates": dict.fromkeys(SELECTED, ranked)}
-    given("extractor_direct", model_folder, {"logits": torch.zeros(4, 1, 1)}, settings, tuple(SELECTED))
-    finetune.main(**workspace)
-    tokens = read_json(Path("finetune.json"))["tokens"]
-    assert tokens["instruction"] == 0
-    assert tokens["examples"] > 0
-    assert tokens["with_loss"] == tokens["output"]
-
-
-def test_converted_instructions_are_trained_through(workspace, model_folder):
-    settings = {"source": "instance", "soft_tokens": 5, "seed": 0}
-    given("embedder_conversion", model_folder, {"weight": torch.eye(32), "bias": torch.ones(32)}, settings, tuple(SELECTED))
-    finetune.main(**workspace)
-    report = read_json(Path("finetune.json"))
-    assert report["tokens"]["instruction"] == 5 * report["rows"]["training"]
-
-
-def test_learned_weights_say_how_often_a_task_is_drawn(workspace, model_folder, monkeypatch):
-    seen, real = [], train.Trainer.__init__
-
-    def spy(self, model, rows, *args, **keywords):
-        seen.extend(row.task_id for row in rows)
-        real(self, model, rows, *args, **keywords)
-
-    monkeypatch.setattr(train.Trainer, "__init__", spy)
-    set_params(validation_share=0.0)
-    given("reweight", model_folder, {"logits": torch.zeros(1)}, {"weights": {"task0": 3.0, "task1": 0.0}})
-    finetune.main(**workspace)
-    counts = [seen.count(name) for name in SELECTED]
-    assert counts[1] == 0
-    assert counts[2] == pytest.approx(counts[3], abs=1)
-    assert counts[0] == pytest.approx(3 * counts[2], abs=3)
 
 
 def test_nan_stops_with_a_checkpoint_and_no_model(workspace):

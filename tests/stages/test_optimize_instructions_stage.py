@@ -53,14 +53,8 @@ OPTIMIZE = {
     "embedder": {"soft_tokens": 3, "initial": "definition", "source": "definition"},
     "extractor": EXTRACTOR,
 }
-PROMPT = {
-    "template": "chat",
-    "wording": "any",
-    "exemplars": 0,
-    "max_instruction_tokens": 40,
-    "max_input_tokens": 40,
-    "max_tokens": 120,
-}
+PROMPT = {"template": "chat", "wording": "any", "exemplars": 0}
+PROMPT |= {"max_instruction_tokens": 40, "max_input_tokens": 40, "max_tokens": 120}
 
 
 def write_params(method: str, **changes) -> None:
