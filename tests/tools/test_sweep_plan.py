@@ -12,13 +12,20 @@ from instune.errors import InputError
 from tools.sweep.plan import changed, experiments_of, read_sweep
 
 ROOT = Path(__file__).parents[2]
+TUNE = {
+    "key": "select.method",
+    "values": ["good", "plain"],
+    "stage": "train",
+    "report": "reports/finetune.json",
+    "measure": "loss",
+}
 
 
 def made(folder: Path, arms: dict, **changes: object) -> list:
     """The experiments of a sweep called one."""
     write_yaml(folder / "profiles/made.yaml", PARAMS)
     write_sweep(folder, "one", arms, **changes)
-    return experiments_of("one", read_sweep(folder / "sweeps/one.yaml"), folder)
+    return experiments_of("one", read_sweep(folder / "sweeps/one.yaml"), folder, {})
 
 
 def test_every_seed_has_every_arm_with_the_profiles_parameters_and_its_own(tmp_path):
@@ -49,6 +56,9 @@ def test_a_mapping_is_replaced_as_a_whole_and_the_profile_stays_as_it_is():
         ({"plain": {}, "a b": {}}, {}, "arms.a b.[key]: 'a b' is not allowed"),
         ({"plain": {}}, {"metrics": {"nll": "less"}}, "metrics.nll: 'less' is not allowed"),
         ({"plain": {}}, {"basline": "x"}, "basline: 'x' is not allowed"),
+        ({"plain": {}}, {"tune": [TUNE | {"key": "select.rat"}]}, "tune.0.key: select.rat: there is no 'rat' in select"),
+        ({"plain": {}}, {"tune": [TUNE | {"arms": ["good"]}]}, "tune.0.arms: good is no arm. Arms: plain"),
+        ({"plain": {}}, {"tune": [TUNE | {"values": [1]}]}, "tune.0.values: '[1]' is not allowed"),
         ({"plain": {}}, {"profile": "other"}, "profile: 'other' is no file of profiles/. There are: made"),
     ],
 )
@@ -66,4 +76,4 @@ def test_a_sweep_that_is_not_there_is_told_with_those_that_are(tmp_path):
 @pytest.mark.parametrize("path", sorted((ROOT / "sweeps").glob("*.yaml")), ids=lambda path: path.stem)
 def test_the_committed_sweeps_fit_their_profiles(path):
     sweep = read_sweep(path)
-    assert len(experiments_of(path.stem, sweep, ROOT)) == len(sweep.arms) * len(sweep.seeds)
+    assert len(experiments_of(path.stem, sweep, ROOT, {})) == len(sweep.arms) * len(sweep.seeds)
