@@ -35,6 +35,13 @@ def test_every_seed_has_every_arm_with_the_profiles_parameters_and_its_own(tmp_p
     assert found[1].params == {"seed": 3, "select": {"method": "good"}, "finetune": {"epochs": 9}}
 
 
+def test_what_all_arms_share_is_said_once_and_an_arm_may_say_otherwise(tmp_path):
+    arms = {"plain": {}, "good": {"finetune.epochs": 1}}
+    found = made(tmp_path, arms, over={"finetune.epochs": 7, "select": {"method": "last"}})
+    assert [one.params["finetune"]["epochs"] for one in found] == [7, 1]
+    assert found[1].params["select"] == {"method": "last"}
+
+
 def test_a_mapping_is_replaced_as_a_whole_and_the_profile_stays_as_it_is():
     params = {"a": {"b": {"c": 1, "d": 2}}}
     assert changed(params, {"a.b": {"c": 5}}) == {"a": {"b": {"c": 5}}}
@@ -59,6 +66,8 @@ def test_a_mapping_is_replaced_as_a_whole_and_the_profile_stays_as_it_is():
         ({"plain": {}}, {"tune": [TUNE | {"key": "select.rat"}]}, "tune.0.key: select.rat: there is no 'rat' in select"),
         ({"plain": {}}, {"tune": [TUNE | {"arms": ["good"]}]}, "tune.0.arms: good is no arm. Arms: plain"),
         ({"plain": {}}, {"tune": [TUNE | {"values": [1]}]}, "tune.0.values: '[1]' is not allowed"),
+        ({"plain": {}}, {"over": {"selct.method": 1}}, "over: selct.method: there is no 'selct' in the parameters"),
+        ({"plain": {}}, {"over": {"seed": 1}}, "arms.plain: seed: is set by the sweep's `seeds`"),
         ({"plain": {}}, {"profile": "other"}, "profile: 'other' is no file of profiles/. There are: made"),
     ],
 )

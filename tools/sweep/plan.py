@@ -34,7 +34,8 @@ class Sweep(Section):
     profile: Name  # profiles/<profile>.yaml, which every arm starts from
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]  # of the key `seed`
     baseline: Name  # the arm that the others are compared with
-    arms: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]  # arm -> {section.key: value}, over the profile
+    over: dict[str, Any] = Field(default_factory=dict)  # {section.key: value} over the profile, of every arm
+    arms: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]  # arm -> {section.key: value}, over those
     metrics: Annotated[dict[str, Literal["lower", "higher"]], Field(min_length=1)]  # of reports/scores.json -> what is better
     tune: list[Tune] = Field(default_factory=list)  # one after the other, before the experiments
 
@@ -123,9 +124,13 @@ def arms_of(name: str, sweep: Sweep, root: Path) -> dict[str, dict[str, Any]]:
         there = ", ".join(sorted(path.stem for path in profile.parent.glob("*.yaml"))) or "none"
         raise InputError(f"profile: {sweep.profile!r} is no file of profiles/. There are: {there}.")
     params, problems, arms = read_params(profile), [], {}
+    try:
+        params = changed(params, sweep.over)
+    except InputError as error:
+        problems.append(f"over: {error}")
     for arm, changes in sweep.arms.items():
         try:
-            if "seed" in changes:
+            if "seed" in {**sweep.over, **changes}:
                 raise InputError("seed: is set by the sweep's `seeds`. Take it out of the arm.")
             arms[arm] = changed(params, changes)
         except InputError as error:
