@@ -36,7 +36,7 @@ def result(arm: str, seed: int, tokens: int = 1000) -> Result:
     tuned = {task: {"nll": NLL[arm][row, seed], "rouge_l": 0.5, "examples": 3} for row, task in enumerate(TASKS)}
     base = {task: {"nll": 9.0, "rouge_l": 0.1, "examples": 3} for task in TASKS}
     scores = {"models": {"tuned": {"tasks": tuned}, "base": {"tasks": base}}}
-    return result_of(experiment, scores, {"tokens": {"all": tokens, "with_loss": 100}})
+    return result_of(experiment, scores, {"tokens": {"all": tokens, "with_loss": 100}}, {})
 
 
 def results(**without: int) -> list[Result]:

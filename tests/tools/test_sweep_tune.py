@@ -6,8 +6,8 @@ import pytest
 from sweep_repository import PARAMS, call, commit, make, stage_runs, summary, write_sweep, write_yaml
 
 from instune.errors import InputError
+from tools.sweep.measures import measured
 from tools.sweep.table import table
-from tools.sweep.tune import measured
 
 TUNE = {
     "key": "select.rate",
@@ -28,7 +28,11 @@ def repository(tmp_path):
 
 
 def test_each_value_is_tried_as_far_as_its_stage_and_the_arm_runs_with_the_best(repository):
-    write_sweep(repository, "one", ARMS, tune=[TUNE])
+    figures = {
+        "loss": {"report": "reports/finetune.json", "measure": "folds.*.loss"},
+        "none": {"report": "reports/scores.json", "measure": "x"},
+    }
+    write_sweep(repository, "one", ARMS, tune=[TUNE], figures=figures)
     status, said = call(repository, "one")
     assert status == 0, said
     # rate 3 has been trained by its trial: DVC's run cache knows it
@@ -38,6 +42,9 @@ def test_each_value_is_tried_as_far_as_its_stage_and_the_arm_runs_with_the_best(
     trials = [[1, 2.5], [3, 1.5], [9, 6.5]]
     assert found["tuned"] == {"good": {"select.rate": {"chosen": 3, "trials": trials}}}
     assert "- select.rate, tuned on validation tasks under the first seed: good 3." in table(found)
+    assert found["arms"]["good"]["figures"] == {"loss": {"mean": 1.5, "least": 1.5, "most": 1.5}}
+    (row,) = [line for line in table(found).splitlines() if line.startswith("| good |")]
+    assert row.endswith("| 1.500 | - |")
     status, said = call(repository, "one")
     assert (status, len(stage_runs(repository))) == (0, 6)
 

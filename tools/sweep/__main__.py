@@ -14,6 +14,7 @@ Writes: the experiments (`dvc exp show`, `dvc exp apply`); reports/sweeps/<name>
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 import tempfile
 from collections.abc import Iterable, Mapping
@@ -27,6 +28,7 @@ from instune.results import write_json, write_text
 from stages.check import check
 from tools.bed import write_params
 from tools.sweep.found import RESULTS, find, head, json_at
+from tools.sweep.measures import measured
 from tools.sweep.place import Failed, Place, alone, discard, folder_of, prepare, run
 from tools.sweep.plan import Experiment, Sweep, experiments_of, read_sweep
 from tools.sweep.plot import svg
@@ -77,6 +79,15 @@ def planned(name: str, sweep: Sweep, root: Path) -> list[Experiment]:
     return experiments_of(name, sweep, root, best)
 
 
+def figures_at(sweep: Sweep, root: Path, rev: str) -> dict[str, float]:
+    """The sweep's figures of one experiment, of which its reports need not have each."""
+    found = {}
+    for name, figure in sweep.figures.items():
+        with contextlib.suppress(InputError):
+            found[name] = measured(json_at(root, rev, figure.report), figure.measure)
+    return found
+
+
 def gather(name: str, root: Path, commit: str, failures: Mapping[str, str]) -> None:
     """Write the summary and the figure of what is there, print the table."""
     sweep = read_sweep(root / f"sweeps/{name}.yaml")
@@ -85,7 +96,7 @@ def gather(name: str, root: Path, commit: str, failures: Mapping[str, str]) -> N
     for experiment in experiments:
         rev = found[experiment.name].rev
         if rev:
-            results.append(result_of(experiment, *(json_at(root, rev, path) for path in RESULTS)))
+            results.append(result_of(experiment, *(json_at(root, rev, path) for path in RESULTS), figures_at(sweep, root, rev)))
         else:
             missing[experiment.name] = "failed" if experiment.name in failures else found[experiment.name].why
     summary = summarize(name, sweep, results, missing, tuned(name, sweep, folder_of(root, name)))

@@ -16,6 +16,13 @@ from instune.errors import InputError
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # a part of a Git reference
 
 
+class Measure(Section):
+    """A number of a stage's report, of which the table says the mean over seeds."""
+
+    report: str  # JSON that a stage writes
+    measure: str  # keys in it, joined by dots; `*`: the mean over a list
+
+
 class Tune(Section):
     """A parameter that every arm has at the value which is best for it, by a stage's report under the first seed."""
 
@@ -37,6 +44,7 @@ class Sweep(Section):
     over: dict[str, Any] = Field(default_factory=dict)  # {section.key: value} over the profile, of every arm
     arms: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]  # arm -> {section.key: value}, over those
     metrics: Annotated[dict[str, Literal["lower", "higher"]], Field(min_length=1)]  # of reports/scores.json -> what is better
+    figures: dict[str, Measure] = Field(default_factory=dict)  # column of the table -> where it stands; an arm may have none
     tune: list[Tune] = Field(default_factory=list)  # one after the other, before the experiments
 
 

@@ -7,7 +7,7 @@ with one seed Student's t over tasks, else there is none.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from statistics import fmean
 from typing import Any
 
@@ -30,19 +30,23 @@ class Result:
     Attributes:
         scores: model (base, tuned) -> task -> metric -> score, the `tasks` of reports/scores.json.
         tokens: that were trained on, in all passes: of rows, prompts included; with_loss: those with a loss weight.
+        figures: of the sweep's `figures`, those that this experiment's reports have.
     """
 
     experiment: Experiment
     scores: dict[str, dict[str, dict[str, Any]]]
     tokens: int
     with_loss: int
+    figures: dict[str, float] = field(default_factory=dict)
 
 
-def result_of(experiment: Experiment, scores: Mapping[str, Any], finetune: Mapping[str, Any]) -> Result:
+def result_of(
+    experiment: Experiment, scores: Mapping[str, Any], finetune: Mapping[str, Any], figures: Mapping[str, float]
+) -> Result:
     """From the content of reports/scores.json and reports/finetune.json."""
     epochs, tokens = experiment.params["finetune"]["epochs"], finetune["tokens"]
     models = {model: values["tasks"] for model, values in scores["models"].items()}
-    return Result(experiment, models, tokens["all"] * epochs, tokens["with_loss"] * epochs)
+    return Result(experiment, models, tokens["all"] * epochs, tokens["with_loss"] * epochs, dict(figures))
 
 
 def rounded(value: Any) -> Any:
@@ -111,7 +115,7 @@ def _minus(results: Mapping[int, Result], other: Mapping[int, Result], metric: s
     return interval(pair[0] - pair[1])
 
 
-def _tokens(values: list[int]) -> dict[str, float | int]:
+def _spread(values: list[float]) -> dict[str, float | int]:
     return {"mean": fmean(values), "least": min(values), "most": max(values)}
 
 
@@ -126,7 +130,8 @@ def summarize(
 
     Returns:
         about, settings, missing, tuned; base (the model before fine-tuning, under the baseline's seeds): measures; arms: arm ->
-        {"experiments", "tokens", "with_loss", "measures": {metric: {mean, low, high, tasks, seeds, by_seed, minus_baseline}}}.
+        {"experiments", "tokens", "with_loss", "figures", "measures": {metric: {mean, low, high, tasks, seeds, by_seed,
+        minus_baseline}}}.
         p_holm is corrected for all arms against the baseline, metric by metric.
     """
     results = list(results)
@@ -135,8 +140,10 @@ def summarize(
     for arm, own in by_arm.items():
         arms[arm] = {"experiments": len(own), "measures": {}}
         if own:
-            arms[arm]["tokens"] = _tokens([one.tokens for one in own.values()])
-            arms[arm]["with_loss"] = _tokens([one.with_loss for one in own.values()])
+            arms[arm]["tokens"] = _spread([one.tokens for one in own.values()])
+            arms[arm]["with_loss"] = _spread([one.with_loss for one in own.values()])
+            named = {name: [one.figures[name] for one in own.values() if name in one.figures] for name in sweep.figures}
+            arms[arm]["figures"] = {name: _spread(values) for name, values in named.items() if values}
             arms[arm]["measures"] = {metric: _measure(own, "tuned", metric, tasks) for metric in sweep.metrics}
     for metric in sweep.metrics:
         others = [arm for arm in sweep.arms if arm != sweep.baseline and by_arm[arm]]

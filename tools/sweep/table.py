@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 BETTER = {"lower": "lower is better", "higher": "higher is better"}
@@ -22,14 +22,15 @@ def _p(found: Mapping[str, Any] | None) -> str:
     return f"{found['p_holm']:.3f}" if found["p_holm"] >= 0.001 else "< 0.001"
 
 
-def _row(arm: str, values: Mapping[str, Any], metrics: Mapping[str, str]) -> list[str]:
+def _row(arm: str, values: Mapping[str, Any], metrics: Mapping[str, str], figures: Iterable[str]) -> list[str]:
     tokens = f"{values['tokens']['mean']:,.0f}" if "tokens" in values else "-"
     row = [arm, str(values["experiments"]) if "experiments" in values else "-", tokens]
     for metric in metrics:
         measure = values["measures"].get(metric)
         minus = measure.get("minus_baseline") if measure else None
         row += [_interval(measure), _interval(minus, sign="+"), _p(minus)]
-    return row
+    own = values.get("figures", {})
+    return row + [f"{own[name]['mean']:.3f}" if name in own else "-" for name in figures]
 
 
 def _token_remark(arms: Mapping[str, Mapping[str, Any]]) -> str:
@@ -64,8 +65,10 @@ def table(summary: Mapping[str, Any]) -> str:
     head = ["arm", "seeds", "tokens"]
     for metric, better in metrics.items():
         head += [f"{metric}, {BETTER[better]}", f"minus {baseline}", "p"]
-    rows = [_row(arm, arms[arm], metrics) for arm in settings["arms"]]
-    rows.append(_row("(before fine-tuning)", summary["base"], metrics))
+    figures = settings["figures"]
+    head += list(figures)
+    rows = [_row(arm, arms[arm], metrics, figures) for arm in settings["arms"]]
+    rows.append(_row("(before fine-tuning)", summary["base"], metrics, figures))
     lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head), *rows)]
     share, missing, seeds = f"{settings['confidence']:.0%}", summary["missing"], ", ".join(map(str, settings["seeds"]))
     remarks = [

@@ -10,7 +10,6 @@ import math
 import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from statistics import fmean
 from typing import Any
 
 from tqdm import tqdm
@@ -18,31 +17,13 @@ from tqdm import tqdm
 from instune.errors import InputError
 from instune.results import read_json, write_json
 from tools.sweep.found import code_at
+from tools.sweep.measures import measured
 from tools.sweep.place import Failed, Place, prepare, try_stage
 from tools.sweep.plan import Experiment, Sweep, Tune, arms_of, changed
 
 TUNED = "tuned.json"
 
 Trials = list[dict[str, Any]]  # {"arm", "key", "value", "loss" (None: failed), "params", "code"}
-
-
-def measured(report: Any, measure: str) -> float:
-    """A number of a report.
-
-    Args:
-        measure: keys joined by dots; `*` takes the mean over a list or over a mapping's values.
-
-    Raises:
-        InputError: it is not there.
-    """
-    key, _, rest = measure.partition(".")
-    if key == "*" and isinstance(report, list | dict) and report:
-        values = report.values() if isinstance(report, dict) else report
-        return fmean(measured(value, rest) if rest else float(value) for value in values)
-    if not isinstance(report, dict) or key not in report:
-        there = ", ".join(map(str, report)) if isinstance(report, dict) else type(report).__name__
-        raise InputError(f"tune: there is no {key!r} of {measure!r} in the report. There: {there}.")
-    return measured(report[key], rest) if rest else float(report[key])
 
 
 def _trial(place: Place, tune: Tune, experiment: Experiment, commit: str) -> float | None:
