@@ -10,13 +10,14 @@ from planted import COPYING, SCHEDULE, SOLVE, copy_pool, fold_of, material_of, s
 
 from instune.bilevel.applied import applied
 from instune.bilevel.artefact import Artefact
+from instune.bilevel.batches import draws_of
 from instune.bilevel.instructions import Passes, batch_parts
 from instune.bilevel.parameterizations.candidates import Candidate, candidates_of, tabulate
 from instune.bilevel.parameterizations.extractor import choose
 from instune.bilevel.parameterizations.extractor_direct import ExtractorDirect
 from instune.bilevel.schedule import Split
 from instune.records import Example, Exemplar
-from instune.tuning.rows import Counts, Shown
+from instune.tuning.rows import Counts, Shown, show_human
 
 CHOICE = {"candidates": 32, "max_tokens": 50, "temperature": 1.0, "gumbel": False, "instruction": True}
 
@@ -131,7 +132,15 @@ def test_several_places_hold_different_exemplars_and_a_small_task_fewer(material
     alone = new(few, exemplars=2)
     assert alone._slots("task0", few.examples["task0"][0]) == 1
     nobody = new(replace(material, examples=material.examples | {"task0": material.examples["task0"][:1]}))
-    assert nobody.show(material.tasks["task0"], material.examples["task0"][0]) == Shown()
+    assert nobody.show(material.tasks["task0"], material.examples["task0"][0]) == Shown(exemplars=())
+
+
+def test_beside_the_chosen_exemplar_a_row_shows_none_of_the_tasks_own(material):
+    one_shot = replace(material, prompt=material.prompt.model_copy(update={"exemplars": 1}))
+    own = material.tasks["task0"].positive_examples[0].input
+    for show, seen in ((show_human, True), (new(one_shot).show, False)):
+        row = draws_of(one_shot, show).batch(["task0"], 1, "own")[0]
+        assert (own in material.tokenizer.decode(row.input_ids)) is seen
 
 
 def test_the_chosen_exemplar_of_every_task_stands_first_with_its_probability_and_finetune_shows_it(material):
