@@ -167,7 +167,7 @@ def test_the_chosen_exemplar_of_every_task_stands_first_with_its_probability_and
 @pytest.mark.parametrize("seed", range(3))
 def test_one_real_exemplar_among_31_blanks_is_found(tokenizer, tmp_path, seed):
     model = new_model(tokenizer, hidden_size=32, layers=2, heads=2, seed=seed, attention="eager")
-    tasks, examples = copy_pool("abcd" * 6)  # every part has each letter equally often: a favoured letter would pull at its tasks
+    tasks, examples = copy_pool("abcd" * 6)  # every part has each letter equally often
     material = material_of(tasks, examples, tokenizer, model, prompt=COPYING)
     names = [task.task_id for task in tasks]
     taught_to(model, material, names[:8], loss=0.5, rows=48)  # 0.7: it cannot use an exemplar; 0: there is nothing to teach it
