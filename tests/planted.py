@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import random
+from collections import deque
 from collections.abc import Mapping, Sequence
+from statistics import mean
 
 import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,6 +34,7 @@ SCHEDULE = Schedule(
     checkpoint_every=100,
 )
 SOLVE = Solve(solver="neumann", product="central_difference", difference_step=3e-3, terms=1, gamma="auto")
+TEACHING_LIMIT = 400  # steps
 KINDS = {"apple": "red", "leaf": "green", "sky": "blue", "sun": "yellow"}
 
 
@@ -101,6 +105,23 @@ def taught(model: PreTrainedModel, material: Material, task_ids: Sequence[str], 
         adam.step()
         adam.zero_grad()
     return model
+
+
+def taught_to(model: PreTrainedModel, material: Material, task_ids: Sequence[str], *, loss: float, rows: int) -> PreTrainedModel:
+    """The same until the mean loss of five batches is below a level: after equally many steps models of different seeds know
+    nothing or everything, and neither can be told anything by what is planted."""
+    fold = fold_of(model, material, Reweight(material, task_ids, model.device), Split(task_ids, task_ids))
+    adam = torch.optim.Adam(model.parameters(), lr=3e-3)
+    last: deque[float] = deque([math.inf], maxlen=5)
+    for step in range(TEACHING_LIMIT):
+        if mean(last) < loss:
+            return model
+        value = sum(fold.outer_loss(rows, "teaching", step)())
+        value.backward()
+        adam.step()
+        adam.zero_grad()
+        last.append(value.item())
+    raise AssertionError(f"not taught to {loss} after {TEACHING_LIMIT} steps: {list(last)}")
 
 
 COPYING = PROMPT.model_copy(update={"exemplars": 1})

@@ -69,9 +69,10 @@ class Extractor(Parameterization):
     def show(self, task: Task, example: Example) -> Shown:
         slots = self._slots(task.task_id, example)
         if not slots:
-            return Shown()
+            return Shown(exemplars=())
         longest = self.known[task.task_id].lengths[:slots].max(1).values.sum()
-        return Shown(soft_tokens=len(self._prefix(task, example)) + int(longest))
+        # The task's own worked examples, which `prompt.exemplars` asks for, would tell what the chosen ones are to tell.
+        return Shown(soft_tokens=len(self._prefix(task, example)) + int(longest), exemplars=())
 
     def terms(self, rows: Sequence[TrainingRow], part: Sequence[int], embed: Embed, *, seed: int) -> Terms:
         soft = []
