@@ -28,6 +28,7 @@ from instune.bilevel.parameterizations.extractor import Choice
 from instune.bilevel.parameterizations.initial import Initial
 from instune.bilevel.parameterizations.methods import METHODS
 from instune.bilevel.parameterizations.source_text import Source
+from instune.bilevel.parameterizations.source_vectors import ConvertBy
 from instune.bilevel.schedule import InnerOptimizer, Schedule, Solve
 from instune.bilevel.schedule import Validation as ValidationSteps
 from instune.bilevel.solvers.named import SolverName
@@ -48,6 +49,7 @@ class Embedder(Section):
     soft_tokens: PositiveInt  # embeddings per instruction; of embedder_conversion: at most
     initial: Initial  # where embedder_direct starts: the definition's token embeddings, noise of their scale, frequent tokens
     source: Source  # what embedder_conversion converts: the definition, or another instance of the task
+    convert_by: ConvertBy  # its vectors, before the map: token embeddings, or the frozen base model's last hidden states
 
 
 class Extractor(Section):
@@ -115,7 +117,7 @@ def _family(params: Params) -> dict[str, Any]:
     """The keywords of the method's parameterization."""
     if params.method.startswith("extractor"):
         return params.extractor.model_dump(exclude={"choose"})
-    unused = {"embedder_direct": {"source"}, "embedder_conversion": {"initial"}}
+    unused = {"embedder_direct": {"source", "convert_by"}, "embedder_conversion": {"initial"}}
     return params.embedder.model_dump(exclude=unused[params.method]) if params.method in unused else {}
 
 
@@ -124,7 +126,10 @@ def _material(values: dict[str, Any], pool: list[Task], examples: dict[str, list
     template = load_template(values["prompt"].template, tokenizer, seq2seq=net.config.is_encoder_decoder)
     table = net.get_input_embeddings().weight.detach().float().cpu()  # (V, d)
     tasks = {task.task_id: task for task in pool}
-    return Material(tasks, examples, tokenizer, table, template, values["prompt"], values["seed"])
+    params = values["optimize"]
+    encoded = params.method == "embedder_conversion" and params.embedder.convert_by == "encoder"
+    known = (tasks, examples, tokenizer, table, template, values["prompt"], values["seed"])
+    return Material(*known, encoder=net if encoded else None)
 
 
 def _cross_fit(params: Params, material: Material, model: Path) -> CrossFit:

@@ -50,7 +50,7 @@ OPTIMIZE = {
     "checked_batches": 0,
     "checkpoint_every": 1,
     "validation": None,
-    "embedder": {"soft_tokens": 3, "initial": "definition", "source": "definition"},
+    "embedder": {"soft_tokens": 3, "initial": "definition", "source": "definition", "convert_by": "table"},
     "extractor": EXTRACTOR,
 }
 PROMPT = {"template": "chat", "wording": "any", "exemplars": 0}
@@ -230,9 +230,12 @@ def test_learning_no_exemplars_is_refused(paths):
         optimize_instructions.main(**paths)
 
 
-@pytest.mark.parametrize("method", ["embedder_conversion", "extractor_conversion"])
-def test_conversion_learns_in_one_fold_and_covers_every_task(paths, method):
-    write_params(method)
+@pytest.mark.parametrize(
+    ("method", "convert_by"),
+    [("embedder_conversion", "table"), ("embedder_conversion", "encoder"), ("extractor_conversion", "table")],
+)
+def test_conversion_learns_in_one_fold_and_covers_every_task(paths, method, convert_by):
+    write_params(method, embedder=OPTIMIZE["embedder"] | {"convert_by": convert_by})
     optimize_instructions.main(**paths)
     artefact, report = load_artefact(paths["out"]), read_json(paths["report"])
     assert artefact.task_ids == ("task0", "task1", "task2", "task3", "task4")
