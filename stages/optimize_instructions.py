@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import torch
+from accelerate import Accelerator
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from transformers import PreTrainedModel
 
@@ -29,11 +31,21 @@ from instune.bilevel.parameterizations.initial import Initial
 from instune.bilevel.parameterizations.methods import METHODS
 from instune.bilevel.parameterizations.source_text import Source
 from instune.bilevel.parameterizations.source_vectors import ConvertBy
+from instune.bilevel.ranks import is_first
 from instune.bilevel.schedule import InnerOptimizer, Schedule, Solve
 from instune.bilevel.schedule import Validation as ValidationSteps
 from instune.bilevel.solvers.named import SolverName
 from instune.config import Section
-from instune.models import Precision, check_positions, decoder_start, load_config, load_model, load_tokenizer, weights_hash
+from instune.models import (
+    Precision,
+    check_positions,
+    decoder_start,
+    load_config,
+    load_model,
+    load_tokenizer,
+    pick_device,
+    weights_hash,
+)
 from instune.prompts import Prompt, load_template
 from instune.records import Example, Task, read_tasks
 from instune.results import read_json, write_json, write_text
@@ -151,7 +163,7 @@ def _learn(params: Params, fit: CrossFit, scratch: Path, curves: Path) -> Learne
     validation = None if params.validation is None else ValidationSteps(**params.validation.model_dump())
     schedule = Schedule(**params.model_dump(include=steps), validation=validation)
     solve = Solve(**params.model_dump(include={field.name for field in fields(Solve)}))
-    with curve_log(curves) as log:
+    with curve_log(curves) if is_first() else nullcontext(lambda fold, step, facts: None) as log:
         return fit.run(schedule, solve, scratch=scratch, log=log)
 
 
@@ -172,34 +184,40 @@ def _pool(tasks: Path, examples: Path, choice: dict[str, Any]) -> tuple[list[Tas
 
 def _result(params: Params, material: Material, model: Path, *, scratch: Path, curves: Path) -> Learned:
     if params.method.startswith("extractor") and params.extractor.choose != "learned":
-        _no_curve(curves)
         return given(material, **params.extractor.model_dump(exclude={"choice", "temperature", "gumbel"}))
     return _learn(params, _cross_fit(params, material, model), scratch, curves)
 
 
-def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path, report: Path, curves: Path) -> None:
-    """Write the artefact, its report and its curves."""
-    values = config.load(SECTIONS)
-    params, choice, weights = values["optimize"], read_json(selection), weights_hash(model)
-    selected = choice["selected"]
-    shutil.rmtree(curves, ignore_errors=True)
-    if params.method == "human":
-        _no_curve(curves)
-        save_artefact(out, Artefact("human", weights), {})
-        write_json(report, {"method": "human", "optimized": [], "human": selected})
-        print(f"{out}: human instructions for {len(selected)} tasks")
-        return
-    check_positions(load_config(model), values["prompt"].max_tokens)
-    key = run_key([str(values), weights], [selection, tasks, examples, CODE, Path(__file__)])
-    material = _material(values, *_pool(tasks, examples, choice), model)
-    found = _result(params, material, model, scratch=SCRATCH / key, curves=curves)
-    artefact = Artefact(params.method, weights, found.task_ids, found.tensors, found.settings)
+def _write(artefact: Artefact, found: Learned, selected: Sequence[str], *, out: Path, report: Path, curves: Path) -> None:
     save_artefact(out, artefact, found.description)
-    human = artefact.human_tasks(selected)
-    write_json(report, {"method": params.method, "optimized": list(found.task_ids), "human": human} | found.report)
-    shutil.rmtree(SCRATCH / key, ignore_errors=True)
-    ends = [f"outer loss {fold['last']['outer_loss']:.3f}" for fold in found.report["folds"]] or ["nothing was learned"]
-    print(f"{out}: {params.method} for {len(found.task_ids)} tasks, {len(human)} stay human; {ends[0]}; see {report}")
+    human, ends = artefact.human_tasks(selected), found.report.get("folds", [])
+    write_json(report, {"method": artefact.kind, "optimized": list(found.task_ids), "human": human} | found.report)
+    if not ends:
+        _no_curve(curves)
+    said = f"outer loss {ends[0]['last']['outer_loss']:.3f}" if ends else "nothing was learned"
+    learned = f"{artefact.kind} for {len(found.task_ids)} tasks, {len(human)} stay human; {said}; see {report}"
+    print(f"{out}: {learned if found.task_ids else f'human instructions for {len(human)} tasks'}")
+
+
+def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path, report: Path, curves: Path) -> None:
+    """Write the artefact, its report and its curves; of several processes, the first does."""
+    values = config.load(SECTIONS)
+    accelerator = Accelerator(cpu=pick_device().type == "cpu")
+    params, choice, weights = values["optimize"], read_json(selection), weights_hash(model)
+    if is_first():
+        shutil.rmtree(curves, ignore_errors=True)
+    found, key = Learned((), {}, {}, {}, {}), "human"
+    if params.method != "human":
+        check_positions(load_config(model), values["prompt"].max_tokens)
+        key = run_key([str(values), weights], [selection, tasks, examples, CODE, Path(__file__)])
+        material = _material(values, *_pool(tasks, examples, choice), model)
+        found = _result(params, material, model, scratch=SCRATCH / key, curves=curves)
+        accelerator.wait_for_everyone()  # nobody reads checkpoints any more
+    if is_first():
+        artefact = Artefact(params.method, weights, found.task_ids, found.tensors, found.settings)
+        _write(artefact, found, choice["selected"], out=out, report=report, curves=curves)
+        shutil.rmtree(SCRATCH / key, ignore_errors=True)
+    accelerator.end_training()
 
 
 if __name__ == "__main__":

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from instune.bilevel.ranks import is_first
+
 
 @dataclass
 class FoldState:
@@ -48,7 +50,9 @@ class FoldState:
     done: bool = False
 
     def save(self, path: Path) -> None:
-        """Write whole or not at all."""
+        """Write whole or not at all; of several ranks, which hold the same, the first does."""
+        if not is_first():
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
         torch.save(vars(self), partial)
