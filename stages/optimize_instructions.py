@@ -35,6 +35,7 @@ from instune.bilevel.ranks import is_first
 from instune.bilevel.schedule import InnerOptimizer, Schedule, Solve
 from instune.bilevel.schedule import Validation as ValidationSteps
 from instune.bilevel.solvers.named import SolverName
+from instune.checkpointing import recompute_activations
 from instune.config import Section
 from instune.models import (
     Precision,
@@ -114,6 +115,7 @@ class Params(Section):
     difference_step: Literal["auto"] | PositiveFloat  # of central_difference: length of the perturbation; auto: found per fold
     precision: Precision
     attention: Literal["sdpa", "eager"]
+    gradient_checkpointing: bool  # layers are computed again in each backward pass: memory of one layer for a third more time
     checked_batches: NonNegativeInt  # at the start, also by float32 double backward: the cosine is logged; 0: not
     checkpoint_every: PositiveInt  # outer steps
     validation: Validation | None
@@ -147,6 +149,8 @@ def _material(values: dict[str, Any], pool: list[Task], examples: dict[str, list
 def _cross_fit(params: Params, material: Material, model: Path) -> CrossFit:
     def new_model() -> PreTrainedModel:
         net = load_model(model, attention=params.attention)
+        if params.gradient_checkpointing:
+            recompute_activations(net)
         return net if params.lora is None else add_lora(net, **params.lora.model_dump(), dropout=0.0, seed=material.seed)
 
     def make(known: Material, task_ids: Sequence[str], device: torch.device) -> Parameterization:

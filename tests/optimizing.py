@@ -39,6 +39,7 @@ OPTIMIZE = {
     "difference_step": 3e-3,
     "precision": "float32",
     "attention": "sdpa",
+    "gradient_checkpointing": False,
     "checked_batches": 0,
     "checkpoint_every": 1,
     "validation": None,

@@ -101,6 +101,18 @@ def test_other_products_adapters_and_inner_optimizers_run(paths, changes):
     assert load_artefact(paths["out"]).kind == "embedder_direct"
 
 
+def test_checkpointed_layers_give_the_same_prompts(paths, monkeypatch):
+    found, calls = [], []
+    real = optimize_instructions.recompute_activations
+    monkeypatch.setattr(optimize_instructions, "recompute_activations", lambda model: calls.append(1) or real(model))
+    for checkpointed in (False, True):
+        write_params("embedder_direct", gradient_checkpointing=checkpointed)
+        optimize_instructions.main(**paths)
+        found.append(load_artefact(paths["out"]).tensors["soft_prompts"])
+    assert len(calls) == 2  # a model per fold
+    assert torch.allclose(*found, atol=1e-5)
+
+
 def test_the_run_says_at_its_start_how_exact_its_hypergradients_are_beside_the_noise_of_batches(paths, capsys):
     write_params("embedder_direct", checked_batches=2)
     optimize_instructions.main(**paths)
