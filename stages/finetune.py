@@ -26,7 +26,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instune import config, models
 from instune.bilevel.applied import Applied, applied
-from instune.bilevel.artefact import Artefact, load_artefact
+from instune.bilevel.artefact import Artefact, handed_over, load_artefact
 from instune.bilevel.parameterizations.base import Material
 from instune.config import Section
 from instune.prompts import Prompt, load_template
@@ -165,7 +165,8 @@ def main(
     choice, artefact, base = read_json(selection), load_artefact(instructions), models.weights_hash(model)
     artefact.check_base_model(base)
     accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
-    tokenizer, net = models.load_tokenizer(model), models.load_model(model, device=accelerator.device)
+    start = handed_over(instructions) or model
+    tokenizer, net = models.load_tokenizer(model), models.load_model(start, device=accelerator.device)
     models.check_positions(net.config, prompt.max_tokens)
     pool = read_tasks(tasks), list(chosen_examples(examples, choice))
     instructions_of = applied(artefact, partial(_material, values, artefact, pool, tokenizer, model, accelerator.device))
@@ -184,7 +185,8 @@ def main(
     if accelerator.is_main_process:
         terminator = load_template(prompt.template, tokenizer, seq2seq=seq2seq).terminator
         _save(merge_lora(net) if params.method == "lora" else net, tokenizer, out, terminator=terminator)
-        write_json(report, summary(data, weights=params.loss_mask, kind=artefact.kind) | outcome(history))
+        facts = {"start": "base" if start == model else "optimize_instructions"}
+        write_json(report, facts | summary(data, weights=params.loss_mask, kind=artefact.kind) | outcome(history))
         shutil.rmtree(folder, ignore_errors=True)
         print(f"{out}: {len(history) - 1} steps on {len(data.rows)} rows; look at {report} and {curves}")
     accelerator.end_training()

@@ -1,7 +1,7 @@
 """Give every selected task what it is trained with: human instructions, or what bilevel gradient descent makes of them.
 
 Reads:  data/selection.json; data/pool/tasks.parquet, examples.parquet; data/models/base/; sections optimize, prompt, seed
-Writes: data/instructions/: instructions.json and, unless human, parameters.safetensors;
+Writes: data/instructions/: instructions.json, unless human parameters.safetensors, and model/ where the model is kept;
         reports/optimize.json; reports/curves/optimize/: one TSV per curve and fold
 """
 
@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, Self
 
 import torch
 from accelerate import Accelerator
+from peft import PeftModel
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from transformers import PreTrainedModel
 
@@ -45,13 +46,14 @@ from instune.models import (
     load_model,
     load_tokenizer,
     pick_device,
+    save,
     weights_hash,
 )
 from instune.prompts import Prompt, load_template
 from instune.records import Example, Task, read_tasks
 from instune.results import read_json, write_json, write_text
 from instune.selection.chosen import chosen_examples
-from instune.tuning.adapters import add_lora
+from instune.tuning.adapters import add_lora, merge_lora
 from instune.tuning.checkpoint import run_key
 from stages.command import run
 
@@ -97,6 +99,7 @@ class Validation(Section):
 
 class Params(Section):
     method: Literal["human", "embedder_direct", "embedder_conversion", "extractor_direct", "extractor_conversion", "reweight"]
+    keep_model: bool  # finetune starts from the model of the last step instead of base; of methods that run one fold
     folds: Annotated[int, Field(ge=2)]  # parts of the tasks: one is meta-test, one more validation where that is on
     outer_steps: PositiveInt  # per fold
     inner_steps: PositiveInt  # steps of the model after each outer step
@@ -121,6 +124,19 @@ class Params(Section):
     validation: Validation | None
     embedder: Embedder  # of embedder_direct and embedder_conversion
     extractor: Extractor  # of extractor_direct and extractor_conversion
+
+    @model_validator(mode="after")
+    def _one_model_to_keep(self) -> Self:
+        given = self.method.startswith("extractor") and self.extractor.choose != "learned"
+        if self.keep_model and (self.method == "human" or given or METHODS[self.method].per_task):
+            several = (
+                f"there is a model per fold with {self.method}" if self.method in METHODS and not given else "no model is trained"
+            )
+            raise ValueError(
+                f"keep_model: true is not allowed here: {several}. Set it to false, or take embedder_conversion or "
+                "extractor_conversion, which learn in one fold."
+            )
+        return self
 
 
 SECTIONS = {"optimize": Params, "prompt": Prompt, "seed": int}
@@ -192,8 +208,14 @@ def _result(params: Params, material: Material, model: Path, *, scratch: Path, c
     return _learn(params, _cross_fit(params, material, model), scratch, curves)
 
 
-def _write(artefact: Artefact, found: Learned, selected: Sequence[str], *, out: Path, report: Path, curves: Path) -> None:
-    save_artefact(out, artefact, found.description)
+def _write(
+    artefact: Artefact, found: Learned, selected: Sequence[str], *, model: Path, out: Path, report: Path, curves: Path
+) -> None:
+    def save_model(folder: Path) -> None:
+        plain = merge_lora(found.model) if isinstance(found.model, PeftModel) else found.model
+        save(plain, load_tokenizer(model), folder)
+
+    save_artefact(out, artefact, found.description, save_model=None if found.model is None else save_model)
     human, ends = artefact.human_tasks(selected), found.report.get("folds", [])
     write_json(report, {"method": artefact.kind, "optimized": list(found.task_ids), "human": human} | found.report)
     if not ends:
@@ -219,7 +241,7 @@ def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path
         accelerator.wait_for_everyone()  # nobody reads checkpoints any more
     if is_first():
         artefact = Artefact(params.method, weights, found.task_ids, found.tensors, found.settings)
-        _write(artefact, found, choice["selected"], out=out, report=report, curves=curves)
+        _write(artefact, found, choice["selected"], model=model, out=out, report=report, curves=curves)
         shutil.rmtree(SCRATCH / key, ignore_errors=True)
     accelerator.end_training()
 

@@ -21,6 +21,7 @@ EXTRACTOR = {
     "instruction": True,
 }
 OPTIMIZE = {
+    "keep_model": False,
     "folds": 2,
     "outer_steps": 2,
     "inner_steps": 1,

@@ -20,7 +20,7 @@ class FoldState:
         step: outer steps done.
         phi: instruction parameters on the CPU; once the fold is done, the best ones by validation where there is any.
         outer, inner: states of the optimizers.
-        theta: the model's trainable tensors, empty once the fold is done.
+        theta: the model's trainable tensors; once the fold is done, empty unless they are part of the result.
         gamma: step of the series, None before it is estimated.
         difference_step: length of the perturbation of central differences, None before it is chosen.
         previous: the last hypergradient, for the cosine of successive ones.

@@ -149,8 +149,10 @@ class Fold:
             if state.step % schedule.checkpoint_every == 0 and not state.done:
                 self._keep(state, optimizers, checkpoint)
         state.phi = state.best if state.best_loss is not None else self.learnable.copy()
-        state.theta, state.outer, state.inner, state.dropped = [], {}, {}, self._dropped()
+        state.outer, state.inner, state.dropped = {}, {}, self._dropped()
+        state.theta = [tensor.detach().cpu() for tensor in self.theta] if schedule.keep_model else []
         state.save(checkpoint)
+        state.theta = []
         return state
 
     def _steps(self, state: FoldState, schedule: Schedule) -> Iterator[None]:
@@ -219,7 +221,7 @@ class Fold:
         state = FoldState.load(checkpoint)
         self.learnable.load(state.phi)
         with torch.no_grad():
-            for tensor, saved in zip(self.theta, state.theta, strict=False):  # none is kept of a finished fold
+            for tensor, saved in zip(self.theta, state.theta, strict=False):  # of a finished fold none may be kept
                 tensor.copy_(saved)
         if state.outer:
             optimizers.outer.load_state_dict(state.outer)
