@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import torch
 from accelerate import Accelerator
 from dvclive import Live
 from pydantic import AfterValidator, Field, NonNegativeFloat, PositiveFloat, PositiveInt
@@ -25,7 +26,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instune import config, models
 from instune.bilevel.applied import Applied, applied
-from instune.bilevel.artefact import load_artefact
+from instune.bilevel.artefact import Artefact, handed_over, load_artefact
 from instune.bilevel.parameterizations.base import Material
 from instune.config import Section
 from instune.prompts import Prompt, load_template
@@ -130,17 +131,21 @@ def _rows(
 
 def _material(
     values: dict[str, Any],
+    artefact: Artefact,
     pool: tuple[Mapping[str, Task], Sequence[Example]],
     tokenizer: PreTrainedTokenizerBase,
-    net: PreTrainedModel,
+    model: Path,
+    device: torch.device,
 ) -> Material:
-    """What an instruction may be converted from; the table is copied before training moves it."""
+    """What an instruction may be converted from: pool, tokenizer, and a copy of the base model that training does not move."""
     by_task: dict[str, list[Example]] = {}
     for example in pool[1]:
         by_task.setdefault(example.task_id, []).append(example)
+    net = models.load_model(model, device=device)
     table = net.get_input_embeddings().weight.detach().float().cpu().clone()  # (V, d)
     template = load_template(values["prompt"].template, tokenizer, seq2seq=net.config.is_encoder_decoder)
-    return Material(pool[0], by_task, tokenizer, table, template, values["prompt"], values["seed"])
+    encoder = net if artefact.settings.get("convert_by") == "encoder" else None
+    return Material(pool[0], by_task, tokenizer, table, template, values["prompt"], values["seed"], encoder)
 
 
 def _collate(instructions: Applied, tokenizer: PreTrainedTokenizerBase, decoder_start_id: int | None) -> Collate:
@@ -160,10 +165,11 @@ def main(
     choice, artefact, base = read_json(selection), load_artefact(instructions), models.weights_hash(model)
     artefact.check_base_model(base)
     accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
-    tokenizer, net = models.load_tokenizer(model), models.load_model(model, device=accelerator.device)
+    start = handed_over(instructions) or model
+    tokenizer, net = models.load_tokenizer(model), models.load_model(start, device=accelerator.device)
     models.check_positions(net.config, prompt.max_tokens)
     pool = read_tasks(tasks), list(chosen_examples(examples, choice))
-    instructions_of = applied(artefact, partial(_material, values, pool, tokenizer, net))
+    instructions_of = applied(artefact, partial(_material, values, artefact, pool, tokenizer, model, accelerator.device))
     gather, seq2seq = _collate(instructions_of, tokenizer, models.decoder_start(net)), net.config.is_encoder_decoder
     data = _rows(values, choice["selected"], instructions_of, tokenizer, pool, seq2seq=seq2seq)
     if data.passes > 1 and accelerator.is_main_process:
@@ -179,7 +185,8 @@ def main(
     if accelerator.is_main_process:
         terminator = load_template(prompt.template, tokenizer, seq2seq=seq2seq).terminator
         _save(merge_lora(net) if params.method == "lora" else net, tokenizer, out, terminator=terminator)
-        write_json(report, summary(data, weights=params.loss_mask, kind=artefact.kind) | outcome(history))
+        facts = {"start": "base" if start == model else "optimize_instructions"}
+        write_json(report, facts | summary(data, weights=params.loss_mask, kind=artefact.kind) | outcome(history))
         shutil.rmtree(folder, ignore_errors=True)
         print(f"{out}: {len(history) - 1} steps on {len(data.rows)} rows; look at {report} and {curves}")
     accelerator.end_training()

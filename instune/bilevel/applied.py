@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -15,6 +14,7 @@ from instune.bilevel.artefact import Artefact
 from instune.bilevel.parameterizations.base import Material
 from instune.bilevel.parameterizations.candidates import Candidate
 from instune.bilevel.parameterizations.source_text import source_ids
+from instune.bilevel.parameterizations.source_vectors import source_vectors
 from instune.prompts import stable_integer
 from instune.records import Example, Exemplar, Task
 from instune.tuning.rows import Show, Shown, TrainingRow, show_human
@@ -67,7 +67,9 @@ def _soft_prompts(artefact: Artefact, material: Material) -> Applied:
 
 
 def _converted(artefact: Artefact, material: Material) -> Applied:
-    ids_of, changed = partial(source_ids, material, **artefact.settings), set(artefact.task_ids)
+    settings, changed = dict(artefact.settings), set(artefact.task_ids)
+    vectors = source_vectors(material, settings.pop("convert_by"))
+    ids_of = partial(source_ids, material, **settings)
     examples = {(row.task_id, row.example_id): row for task_id in changed for row in material.examples.get(task_id, ())}
 
     def show(task: Task, example: Example) -> Shown:
@@ -75,7 +77,7 @@ def _converted(artefact: Artefact, material: Material) -> Applied:
 
     def soft(row: TrainingRow) -> Tensor:
         ids = ids_of(material.tasks[row.task_id], examples[row.task_id, row.example_id])
-        return F.linear(material.table[torch.tensor(ids)], artefact.tensors["weight"], artefact.tensors["bias"])
+        return F.linear(vectors(ids), artefact.tensors["weight"], artefact.tensors["bias"])
 
     return Applied(show, soft)
 

@@ -1,13 +1,14 @@
 """The instructions that the fine-tuning trains with: a folder that optimize_instructions writes and finetune reads.
 
 `instructions.json` holds the kind, the base model's hash, the task ids, what finetune needs beside tensors, and a readable
-description of what was learned; `parameters.safetensors` holds the tensors and is absent where nothing was learned.
+description of what was learned; `parameters.safetensors` holds the tensors and is absent where nothing was learned; `model/` is
+the model that was trained along, where it is handed over.
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from torch import Tensor
 from instune.errors import InputError
 from instune.results import read_json, write_json
 
-INSTRUCTIONS, PARAMETERS = "instructions.json", "parameters.safetensors"
+INSTRUCTIONS, PARAMETERS, MODEL = "instructions.json", "parameters.safetensors", "model"
 KINDS = ("human", "embedder_direct", "embedder_conversion", "extractor_direct", "extractor_conversion", "reweight")
 
 
@@ -58,11 +59,14 @@ class Artefact:
             )
 
 
-def save_artefact(folder: Path, artefact: Artefact, description: Mapping[str, Any]) -> None:
+def save_artefact(
+    folder: Path, artefact: Artefact, description: Mapping[str, Any], *, save_model: Callable[[Path], None] | None = None
+) -> None:
     """Write the folder whole or not at all.
 
     Args:
         description: readable facts, added to `instructions.json` (nearest tokens, diversity).
+        save_model: writes the model that is handed over into the folder it is given; None: fine-tuning starts from base.
     """
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
@@ -78,10 +82,17 @@ def save_artefact(folder: Path, artefact: Artefact, description: Mapping[str, An
         write_json(partial / INSTRUCTIONS, dict(description) | facts)
         if artefact.tensors:
             save_file({name: tensor.contiguous() for name, tensor in artefact.tensors.items()}, partial / PARAMETERS)
+        if save_model is not None:
+            save_model(partial / MODEL)
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+
+
+def handed_over(folder: Path) -> Path | None:
+    """The model that fine-tuning starts from, None where that is the base model."""
+    return folder / MODEL if (folder / MODEL).exists() else None
 
 
 def load_artefact(folder: Path) -> Artefact:

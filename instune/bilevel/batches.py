@@ -65,10 +65,14 @@ class Draws:
                 return rows
         reasons = ", ".join(f"{reason}: {count}" for reason, count in sorted(self.counts.dropped.items()))
         raise InputError(
-            f"optimize_instructions: no batch of {size} examples fits ({reasons}).\n"
+            f"optimize_instructions: no batch of {size} examples fits, from tasks {_some(task_ids)} ({reasons}).\n"
             "  Raise prompt.max_tokens, or lower prompt.max_input_tokens, optimize.embedder.soft_tokens or "
             "optimize.extractor.max_tokens."
         )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def draws_of(material: Material, show: Show = show_human) -> Draws:

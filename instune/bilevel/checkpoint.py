@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from instune.bilevel.ranks import is_first
+
 
 @dataclass
 class FoldState:
@@ -18,7 +20,7 @@ class FoldState:
         step: outer steps done.
         phi: instruction parameters on the CPU; once the fold is done, the best ones by validation where there is any.
         outer, inner: states of the optimizers.
-        theta: the model's trainable tensors, empty once the fold is done.
+        theta: the model's trainable tensors; once the fold is done, empty unless they are part of the result.
         gamma: step of the series, None before it is estimated.
         difference_step: length of the perturbation of central differences, None before it is chosen.
         previous: the last hypergradient, for the cosine of successive ones.
@@ -48,7 +50,9 @@ class FoldState:
     done: bool = False
 
     def save(self, path: Path) -> None:
-        """Write whole or not at all."""
+        """Write whole or not at all; of several ranks, which hold the same, the first does."""
+        if not is_first():
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         partial = path.with_name(path.name + ".partial")
         torch.save(vars(self), partial)

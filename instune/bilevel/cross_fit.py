@@ -31,13 +31,14 @@ Make = Callable[[Material, Sequence[str], torch.device], Parameterization]
 
 @dataclass(frozen=True)
 class Learned:
-    """What the artefact holds, what it looks like, and how the folds went."""
+    """What the artefact holds, what it looks like, how the folds went, and theta where the model is kept."""
 
     task_ids: tuple[str, ...]
     tensors: dict[str, Tensor]
     settings: dict[str, Any]
     description: dict[str, Any]
     report: dict[str, Any]
+    model: PreTrainedModel | None = None
 
 
 class CrossFit:
@@ -73,7 +74,7 @@ class CrossFit:
     ) -> Learned:
         """Run the folds; a task's own parameters come from the fold after the one that held it out.
 
-        Parameters that serve every task are learned in one fold.
+        Parameters that serve every task are learned in one fold, and only then is there one model to keep.
 
         Args:
             scratch: folder of the checkpoints, one file per fold.
@@ -84,7 +85,8 @@ class CrossFit:
         for number in range(len(self.folds) if final.per_task else 1):
             name, split = f"fold{number}", self._split(number)
             steps = schedule if number == 0 else replace(schedule, checked_batches=0)  # once is enough to know
-            state = self._fold(name, split).optimize(steps, solve, checkpoint=scratch / f"{name}.pt", log=partial(log, name))
+            fold = self._fold(name, split)
+            state = fold.optimize(steps, solve, checkpoint=scratch / f"{name}.pt", log=partial(log, name))
             if final.per_task:
                 for task_id in self.folds[number - 1]:
                     _copy_task(values, final.place[task_id], state.phi, split.train.index(task_id))
@@ -96,7 +98,8 @@ class CrossFit:
         compared = compare(self.material, final.task_ids, final.instruction_embeddings())
         description = {"diversity": compared} | final.description()
         facts = {"folds": report, "diversity": compared, "dropped": dict(dropped)}
-        return Learned(final.task_ids, final.tensors(), final.settings(), description, facts)
+        kept = fold.model if schedule.keep_model else None
+        return Learned(final.task_ids, final.tensors(), final.settings(), description, facts, kept)
 
     def _split(self, number: int) -> Split:
         test = self.folds[number]

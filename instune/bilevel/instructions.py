@@ -11,6 +11,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from instune.bilevel.parameterizations.base import Terms
+from instune.bilevel.ranks import own_part
 from instune.models import Precision, autocast
 from instune.tuning.batches import collate, micro_batches
 from instune.tuning.rows import TrainingRow
@@ -71,11 +72,15 @@ def batch_parts(
 ) -> Iterator[Tensor]:
     """Weighted mean NLL in nats per token, as summands () of one micro-batch each: the same function at every call.
 
+    Of several ranks each gives its own rows, the others' left out; the mean of the ranks' sums is the batch's loss.
+
     Args:
+        rows: the whole batch, the same on every rank.
         terms: of the rows at these positions, made anew for every part, whose backward pass frees its graph.
     """
-    share = sum(row.share for row in rows)
-    for group in _groups(rows, passes.micro_batch_tokens):
+    own_rows, ranks = own_part(len(rows))
+    share = sum(row.share for row in rows) / ranks
+    for group in _groups(rows, own_rows, passes.micro_batch_tokens):
         found = terms(group)
         soft = iter(found.soft)
         own = [next(soft) if rows[index].soft[1] else None for index in group]
@@ -92,8 +97,8 @@ def batch_parts(
         yield total / share
 
 
-def _groups(rows: Sequence[TrainingRow], micro_batch_tokens: int | None) -> list[list[int]]:
+def _groups(rows: Sequence[TrainingRow], own: Sequence[int], micro_batch_tokens: int | None) -> list[list[int]]:
     if micro_batch_tokens is None:
-        return [list(range(len(rows)))]
-    numbered = [replace(row, task_id=str(index)) for index, row in enumerate(rows)]  # a row may stand in a batch twice
+        return [list(own)] if own else []
+    numbered = [replace(rows[index], task_id=str(index)) for index in own]  # a row may stand in a batch twice
     return [sorted(int(row.task_id) for row in group) for group in micro_batches(numbered, micro_batch_tokens)]

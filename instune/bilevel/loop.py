@@ -20,6 +20,7 @@ from instune.bilevel.gradients import Loss, gradient
 from instune.bilevel.hypergradient import products_by
 from instune.bilevel.instructions import Passes, batch_parts
 from instune.bilevel.parameterizations.base import Parameterization, Terms
+from instune.bilevel.ranks import is_first, mean_over_ranks
 from instune.bilevel.schedule import Schedule, Solve, Split, Validation
 from instune.bilevel.solvers.identity import adam_slopes
 from instune.bilevel.solvers.named import SOLVERS, SolverSettings
@@ -39,6 +40,8 @@ class Fold:
         learnable: phi and how it enters the rows of `split.train`.
         inner, human: draw rows as `learnable` shows them, and with the human instruction.
         name: stands in the keys of the draws.
+
+    Several processes take the same steps, each on its part of every batch; the first writes checkpoints, which all go on from.
     """
 
     def __init__(
@@ -76,7 +79,9 @@ class Fold:
         """The same on a fixed batch of the third part."""
         drawn = self.human.batch(self.split.validation, rows, self.name, "validation")
         with torch.no_grad():
-            return sum(part.item() for part in batch_parts(self.model, drawn, self.passes))
+            own = sum(part.item() for part in batch_parts(self.model, drawn, self.passes))
+        (mean,) = mean_over_ranks([torch.tensor(own, dtype=torch.float64, device=self.model.device)])
+        return mean.item()
 
     def descend(self, schedule: Schedule, step: int, inner: torch.optim.Optimizer) -> tuple[float, float]:
         """The inner steps; returns loss and gradient norm of the last one."""
@@ -144,12 +149,15 @@ class Fold:
             if state.step % schedule.checkpoint_every == 0 and not state.done:
                 self._keep(state, optimizers, checkpoint)
         state.phi = state.best if state.best_loss is not None else self.learnable.copy()
-        state.theta, state.outer, state.inner, state.dropped = [], {}, {}, self._dropped()
+        state.outer, state.inner, state.dropped = {}, {}, self._dropped()
+        state.theta = [tensor.detach().cpu() for tensor in self.theta] if schedule.keep_model else []
         state.save(checkpoint)
+        state.theta = []
         return state
 
     def _steps(self, state: FoldState, schedule: Schedule) -> Iterator[None]:
-        with tqdm(desc=self.name, unit="outer step", initial=state.step, total=schedule.outer_steps) as progress:
+        keywords = {"desc": self.name, "unit": "outer step", "initial": state.step, "total": schedule.outer_steps}
+        with tqdm(**keywords, disable=not is_first()) as progress:
             while not state.done:
                 yield
                 progress.update()
@@ -180,7 +188,7 @@ class Fold:
             return
         inner, outer = self.inner_loss(schedule.batch_size, "step"), self.outer_loss(schedule.meta_batch_size, "step")
         state.difference_step, change = choose_step(inner, outer, self.theta, self.phi)
-        tqdm.write(f"{self.name}: difference step {state.difference_step:g}; three times that changes a product by {change:.2%}")
+        self._say(f"difference step {state.difference_step:g}; three times that changes a product by {change:.2%}")
 
     def _check(self, schedule: Schedule, solve: Solve, state: FoldState) -> None:
         """Say how far the hypergradients of some batches are from double backward in float32, beside the noise of batches."""
@@ -190,10 +198,14 @@ class Fold:
             losses = self.inner_loss(*inner), self.outer_loss(*outer)
             drawn.append(Batches(*losses, self.inner_loss(*inner, passes=exact), self.outer_loss(*outer, passes=exact)))
         found = measure_agreement(drawn, self.theta, self.phi, solver=solve.solver, settings=_settings(solve, state))
-        tqdm.write(f"{self.name}: {found}")
+        self._say(str(found))
         state.agreement = {"cosine": min(found.cosines), "norm_ratio": mean(found.ratios)}
         if found.between:
             state.agreement["cosine_of_two_batches"] = mean(found.between)
+
+    def _say(self, text: str) -> None:
+        if is_first():
+            tqdm.write(f"{self.name}: {text}")
 
     def _dropped(self) -> dict[str, int]:
         return dict(self.inner.counts.dropped + self.human.counts.dropped)
@@ -209,7 +221,7 @@ class Fold:
         state = FoldState.load(checkpoint)
         self.learnable.load(state.phi)
         with torch.no_grad():
-            for tensor, saved in zip(self.theta, state.theta, strict=False):  # none is kept of a finished fold
+            for tensor, saved in zip(self.theta, state.theta, strict=False):  # of a finished fold none may be kept
                 tensor.copy_(saved)
         if state.outer:
             optimizers.outer.load_state_dict(state.outer)

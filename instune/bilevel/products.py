@@ -85,7 +85,7 @@ class DoubleBackward:
             if not pairs:
                 continue
             outputs, weights = zip(*pairs, strict=True)
-            with _explain_missing_derivative():
+            with _explain_missing_derivative(), sdpa_kernel(SDPBackend.MATH):  # checkpointed layers run again here
                 found = torch.autograd.grad(outputs, inputs, grad_outputs=weights, retain_graph=True, materialize_grads=True)
             torch._foreach_add_(total, found)
         return mean_over_ranks(total)

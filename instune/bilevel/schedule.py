@@ -35,6 +35,7 @@ class Schedule:
     checkpoint_every: int  # outer steps
     validation: Validation | None = None
     checked_batches: int = 0  # at the start, also by double backward in float32
+    keep_model: bool = False  # theta of the last step is part of the result
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from dataclasses import replace
+
 import pytest
 import torch
+import torch.nn.functional as F
 
 from instune.bilevel.applied import applied
 from instune.bilevel.artefact import Artefact
@@ -18,8 +22,15 @@ TRAIN = ["task0", "task1", "task2"]
 CHOICE = {"candidates": 32, "max_tokens": 50, "choice": "hard", "temperature": 1.0, "gumbel": False, "instruction": True}
 
 
-def embedder(material, source="definition", soft_tokens=40, tasks=TRAIN):
-    return EmbedderConversion(material, tasks, torch.device("cpu"), soft_tokens=soft_tokens, source=source)
+def embedder(material, source="definition", soft_tokens=40, tasks=TRAIN, convert_by="table"):
+    settings = {"soft_tokens": soft_tokens, "source": source, "convert_by": convert_by}
+    return EmbedderConversion(material, tasks, torch.device("cpu"), **settings)
+
+
+@pytest.fixture
+def encoding_material(material, tiny_model):
+    """The material with a frozen copy of the model to read through."""
+    return replace(material, encoder=deepcopy(tiny_model))
 
 
 def test_at_the_start_a_converted_definition_gives_the_loss_of_its_text(material, draws, tiny_model):
@@ -58,9 +69,42 @@ def test_the_text_of_an_instance_is_never_the_rows_own_and_texts_are_cut(materia
     assert single.show(material.tasks["task0"], alone["task0"][0]) == Shown()
 
 
+def test_an_encoder_reads_the_text_in_context_with_the_models_own_frozen_weights(encoding_material, tiny_model):
+    learnable = embedder(encoding_material, convert_by="encoder")
+    weight, bias = torch.randn(32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(32.0)
+    learnable.load([weight, bias])
+    example, known = encoding_material.examples["task0"][0], encoding_material
+    ids = known.ids(known.tasks["task0"].definition)
+    with torch.no_grad():
+        states = tiny_model(input_ids=torch.tensor([ids]), output_hidden_states=True).hidden_states[-1][0]
+        for parameter in tiny_model.parameters():
+            parameter.zero_()
+    found = learnable.converted(example)
+    lengths = known.table.norm(dim=-1).mean()
+    assert torch.allclose(found, F.linear(F.normalize(states, dim=-1) * lengths, weight, bias), atol=1e-5)
+    found.sum().backward()
+    assert all(tensor.grad is not None for tensor in learnable.phi)
+    assert all(parameter.grad is None for parameter in known.encoder.parameters())
+
+
+def test_an_encoders_map_starts_near_the_texts_own_embeddings_and_the_same_for_any_tasks(encoding_material):
+    learnable, known = embedder(encoding_material, convert_by="encoder"), encoding_material
+    for task_id in known.tasks:
+        wanted = known.table[torch.tensor(known.ids(known.tasks[task_id].definition))]
+        mapped = F.linear(learnable.vectors(known.ids(known.tasks[task_id].definition)), *learnable.phi)
+        identity = learnable.vectors(known.ids(known.tasks[task_id].definition))
+        assert (mapped - wanted).norm() < 0.1 * (identity - wanted).norm()
+    others = embedder(encoding_material, tasks=["task5"], convert_by="encoder")
+    assert all(torch.equal(a, b) for a, b in zip(learnable.phi, others.phi, strict=True))
+
+
 @pytest.mark.parametrize("source", ["definition", "instance"])
-def test_finetune_makes_the_same_embeddings_from_the_artefact_for_tasks_that_no_fold_trained_on(material, draws, source):
-    learnable = embedder(material, source, tasks=[*TRAIN, "task5"])
+@pytest.mark.parametrize("convert_by", ["table", "encoder"])
+def test_finetune_makes_the_same_embeddings_from_the_artefact_for_tasks_that_no_fold_trained_on(
+    encoding_material, draws, source, convert_by
+):
+    material = encoding_material
+    learnable = embedder(material, source, tasks=[*TRAIN, "task5"], convert_by=convert_by)
     learnable.load([torch.randn(32, 32, generator=torch.Generator().manual_seed(0)), torch.ones(32)])
     use = applied(
         Artefact("embedder_conversion", "a", learnable.task_ids, learnable.tensors(), learnable.settings()), lambda: material

@@ -11,6 +11,9 @@ import pytest
 import ranks_program
 import torch
 
+from instune.bilevel import instructions
+from instune.bilevel.gradients import gradient
+from instune.bilevel.parameterizations.reweight import Reweight
 from instune.bilevel.ranks import mean_over_ranks
 
 ROOT = Path(__file__).parents[2]
@@ -64,3 +67,20 @@ def test_sharded_weights_give_the_same_by_central_differences(by_two):
 def test_without_a_process_group_a_vector_stays_what_it_is():
     vector = (torch.ones(2), torch.zeros(3))
     assert all(a is b for a, b in zip(mean_over_ranks(vector), vector, strict=True))
+
+
+def test_the_mean_over_ranks_of_their_parts_is_the_batch_also_where_a_rank_has_no_row(
+    double_model, new_fold, material, monkeypatch
+):
+    fold = new_fold(double_model, learnable=Reweight(material, ["task0", "task1", "task2"], double_model.device))
+    tensors = [*fold.theta, *fold.phi]
+    losses = {"whole": gradient(fold.inner_loss(3, 0), tensors)}
+    for rank in range(4):
+        monkeypatch.setattr(instructions, "own_part", lambda size, rank=rank: (range(rank, size, 4), 4))
+        losses[rank] = gradient(fold.inner_loss(3, 0), tensors)
+    value, whole = losses["whole"]
+    assert losses[3][0] == 0.0
+    assert sum(losses[rank][0] for rank in range(4)) / 4 == pytest.approx(value, rel=1e-12)
+    for number, expected in enumerate(whole):
+        mean = sum(losses[rank][1][number] for rank in range(4)) / 4
+        assert distance(mean, expected) <= 1e-5  # the weights of tasks are float32

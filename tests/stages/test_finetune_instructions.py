@@ -60,8 +60,9 @@ def test_chosen_exemplars_stand_in_the_prompt_as_text(workspace, model_folder):
     assert tokens["with_loss"] == tokens["output"]
 
 
-def test_converted_instructions_are_trained_through(workspace, model_folder):
-    settings = {"source": "instance", "soft_tokens": 5, "seed": 0}
+@pytest.mark.parametrize("convert_by", ["table", "encoder"])
+def test_converted_instructions_are_trained_through(workspace, model_folder, convert_by):
+    settings = {"source": "instance", "convert_by": convert_by, "soft_tokens": 5, "seed": 0}
     given("embedder_conversion", model_folder, {"weight": torch.eye(32), "bias": torch.ones(32)}, settings, tuple(SELECTED))
     finetune.main(**workspace)
     report = read_json(Path("finetune.json"))

@@ -7,82 +7,23 @@ from pathlib import Path
 
 import pytest
 import torch
+from optimizing import EXTRACTOR, OPTIMIZE, content, paths_of, write_params
 from ruamel.yaml import YAML
 
 from instune.bilevel.applied import applied
 from instune.bilevel.artefact import load_artefact
 from instune.errors import InputError
 from instune.models import weights_hash
-from instune.records import write_examples, write_tasks
+from instune.records import write_tasks
 from instune.report.tables import folds
 from instune.results import read_json, write_json
 from stages import optimize_instructions
-
-EXTRACTOR = {
-    "choose": "learned",
-    "exemplars": 1,
-    "candidates": 4,
-    "max_tokens": 40,
-    "choice": "hard",
-    "temperature": 1.0,
-    "gumbel": True,
-    "instruction": True,
-}
-OPTIMIZE = {
-    "folds": 2,
-    "outer_steps": 2,
-    "inner_steps": 1,
-    "batch_size": 2,
-    "meta_batch_size": 2,
-    "micro_batch_tokens": 500,
-    "inner_optimizer": "sgd",
-    "inner_learning_rate": 0.05,
-    "outer_learning_rate": 0.01,
-    "lora": None,
-    "solver": "neumann",
-    "terms": 1,
-    "gamma": "auto",
-    "damping": 0.0,
-    "product": "central_difference",
-    "difference_step": 3e-3,
-    "precision": "float32",
-    "attention": "sdpa",
-    "checked_batches": 0,
-    "checkpoint_every": 1,
-    "validation": None,
-    "embedder": {"soft_tokens": 3, "initial": "definition", "source": "definition"},
-    "extractor": EXTRACTOR,
-}
-PROMPT = {"template": "chat", "wording": "any", "exemplars": 0}
-PROMPT |= {"max_instruction_tokens": 40, "max_input_tokens": 40, "max_tokens": 120}
-
-
-def write_params(method: str, **changes) -> None:
-    params = {"seed": 0, "prompt": PROMPT, "optimize": {"method": method} | OPTIMIZE | changes}
-    YAML().dump(params, Path("params.yaml"))
 
 
 @pytest.fixture
 def paths(tmp_path, monkeypatch, tiny_pool, model_folder) -> dict[str, Path]:
     monkeypatch.chdir(tmp_path)
-    tasks, examples = tiny_pool
-    write_tasks(Path("tasks.parquet"), tasks.values())
-    write_examples(Path("examples.parquet"), [example for example in examples if example.task_id != "task5"])
-    write_json(Path("selection.json"), {"selected": [f"task{number}" for number in range(6)]})
-    return {
-        "selection": Path("selection.json"),
-        "tasks": Path("tasks.parquet"),
-        "examples": Path("examples.parquet"),
-        "model": model_folder,
-        "out": Path("data/instructions"),
-        "report": Path("reports/optimize.json"),
-        "curves": Path("reports/curves/optimize"),
-    }
-
-
-def content(*roots: Path) -> dict[str, bytes]:
-    files = [file for root in roots for file in (root.rglob("*") if root.is_dir() else [root]) if file.is_file()]
-    return {str(file): file.read_bytes() for file in files}
+    return paths_of(tiny_pool, model_folder)
 
 
 def test_human_writes_the_neutral_artefact(paths, capsys):
@@ -160,6 +101,18 @@ def test_other_products_adapters_and_inner_optimizers_run(paths, changes):
     assert load_artefact(paths["out"]).kind == "embedder_direct"
 
 
+def test_checkpointed_layers_give_the_same_prompts(paths, monkeypatch):
+    found, calls = [], []
+    real = optimize_instructions.recompute_activations
+    monkeypatch.setattr(optimize_instructions, "recompute_activations", lambda model: calls.append(1) or real(model))
+    for checkpointed in (False, True):
+        write_params("embedder_direct", gradient_checkpointing=checkpointed)
+        optimize_instructions.main(**paths)
+        found.append(load_artefact(paths["out"]).tensors["soft_prompts"])
+    assert len(calls) == 2  # a model per fold
+    assert torch.allclose(*found, atol=1e-5)
+
+
 def test_the_run_says_at_its_start_how_exact_its_hypergradients_are_beside_the_noise_of_batches(paths, capsys):
     write_params("embedder_direct", checked_batches=2)
     optimize_instructions.main(**paths)
@@ -230,9 +183,12 @@ def test_learning_no_exemplars_is_refused(paths):
         optimize_instructions.main(**paths)
 
 
-@pytest.mark.parametrize("method", ["embedder_conversion", "extractor_conversion"])
-def test_conversion_learns_in_one_fold_and_covers_every_task(paths, method):
-    write_params(method)
+@pytest.mark.parametrize(
+    ("method", "convert_by"),
+    [("embedder_conversion", "table"), ("embedder_conversion", "encoder"), ("extractor_conversion", "table")],
+)
+def test_conversion_learns_in_one_fold_and_covers_every_task(paths, method, convert_by):
+    write_params(method, embedder=OPTIMIZE["embedder"] | {"convert_by": convert_by})
     optimize_instructions.main(**paths)
     artefact, report = load_artefact(paths["out"]), read_json(paths["report"])
     assert artefact.task_ids == ("task0", "task1", "task2", "task3", "task4")

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from instune.prompts import Prompt
 from instune.records import Example, Task
@@ -27,6 +27,7 @@ class Material:
         tasks: all selected tasks, by id.
         examples: of every task, at least one.
         table: (V, d) the base model's input embeddings, float32 on the CPU; a copy that training does not touch.
+        encoder: a copy of the base model that nobody trains, where texts are read through it.
     """
 
     tasks: Mapping[str, Task]
@@ -36,6 +37,7 @@ class Material:
     template: Template
     prompt: Prompt
     seed: int
+    encoder: PreTrainedModel | None = None
 
     def ids(self, text: str) -> list[int]:
         """Token ids of a text, without special tokens of its own."""

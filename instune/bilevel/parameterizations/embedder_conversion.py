@@ -1,4 +1,4 @@
-"""Instruction embedder, conversion: text through a frozen embedding table and a linear map into the embedding space."""
+"""Instruction embedder, conversion: text through a frozen table or encoder and a linear map into the embedding space."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from instune.bilevel.describe import nearest_tokens
 from instune.bilevel.parameterizations.base import Embed, Material, Parameterization, Terms
 from instune.bilevel.parameterizations.source_text import Source, source_ids
+from instune.bilevel.parameterizations.source_vectors import ConvertBy, initial_map, source_vectors
 from instune.records import Example, Task
 from instune.tuning.rows import Shown, TrainingRow
 
@@ -19,22 +20,31 @@ SHOWN = 8  # rows of a task averaged for the measures of diversity, where rows d
 
 
 class EmbedderConversion(Parameterization):
-    """phi: (d, d) weight and (d,) bias of the map, the identity at the start: every task begins with its text itself.
+    """phi: (d, d) weight and (d,) bias of the map; at the start every task begins with its text itself (`initial_map`).
 
-    The table is a copy of the base model's: what is learned does not move while the model trains.
+    What is mapped comes from a copy of the base model: it does not move while the model trains.
 
     Args:
         soft_tokens: longer texts are cut.
+        source: what text.
+        convert_by: what gives the vectors that are mapped.
     """
 
     name, per_task = "embedder_conversion", False
 
     def __init__(
-        self, material: Material, task_ids: Sequence[str], device: torch.device, *, soft_tokens: int, source: Source
+        self,
+        material: Material,
+        task_ids: Sequence[str],
+        device: torch.device,
+        *,
+        soft_tokens: int,
+        source: Source,
+        convert_by: ConvertBy = "table",
     ) -> None:
-        width = material.table.shape[1]
-        super().__init__(material, task_ids, [torch.eye(width), torch.zeros(width)], device)
-        self.soft_tokens, self.source, self.table = soft_tokens, source, material.table.to(device)
+        super().__init__(material, task_ids, initial_map(material, convert_by), device)
+        self.soft_tokens, self.source, self.convert_by = soft_tokens, source, convert_by
+        self.vectors = source_vectors(material, convert_by)
         self.by_id = {(row.task_id, row.example_id): row for task_id in self.task_ids for row in material.examples[task_id]}
 
     def show(self, task: Task, example: Example) -> Shown:
@@ -51,10 +61,11 @@ class EmbedderConversion(Parameterization):
     def converted(self, example: Example) -> Tensor:
         """(n, d) soft instruction of a row on this example."""
         ids = self._ids(self.material.tasks[example.task_id], example)
-        return F.linear(self.table[torch.tensor(ids, device=self.table.device)], *self.phi)
+        return F.linear(self.vectors(ids).to(self.phi[0].device), *self.phi)
 
     def settings(self) -> dict[str, Any]:
-        return {"source": self.source, "soft_tokens": self.soft_tokens, "seed": self.material.seed}
+        chosen = {"source": self.source, "convert_by": self.convert_by}
+        return chosen | {"soft_tokens": self.soft_tokens, "seed": self.material.seed}
 
     def tensors(self) -> dict[str, Tensor]:
         return {"weight": self.phi[0].detach().cpu(), "bias": self.phi[1].detach().cpu()}
@@ -63,7 +74,7 @@ class EmbedderConversion(Parameterization):
         rows = self.material.examples[task_id][: 1 if self.source == "definition" else SHOWN]
         with torch.no_grad():
             found = [self.converted(row).cpu() for row in rows if self._ids(self.material.tasks[task_id], row)]
-        return found or [torch.zeros(1, self.table.shape[1])]
+        return found or [torch.zeros(1, self.material.table.shape[1])]
 
     def description(self) -> dict[str, Any]:
         known = self.material

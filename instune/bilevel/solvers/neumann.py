@@ -7,6 +7,7 @@ import math
 from instune.bilevel.curvature import natural_step
 from instune.bilevel.solvers.solution import CurvatureError, Solution
 from instune.bilevel.vectors import MatrixVector, Vector, norm, plus, scaled
+from instune.errors import InputError
 
 GROWTH = 2.0  # a term this many times the first one's length: the series does not converge
 HALVINGS = 3  # of an estimated gamma, before giving up
@@ -23,21 +24,17 @@ def neumann(matvec: MatrixVector, v: Vector, *, gamma: float, terms: int) -> Sol
 
     Raises:
         CurvatureError: |H t| / |t| of a term proves an eigenvalue beyond 2 / gamma, or a term has grown over twice |v|.
+        InputError: v or a term is not finite.
     """
     term = total = v
-    lengths = [norm(v)]
+    lengths = [_finite(norm(v), 0, gamma)]
     for number in range(1, terms + 1):
         product = matvec(term)
         curvature = norm(product) / lengths[-1] if lengths[-1] else 0.0
         term = plus(term, product, -gamma)
         del product  # memory: two vectors fewer in the next pass
         total = plus(total, term)
-        lengths.append(norm(term))
-        if not math.isfinite(lengths[-1]):
-            raise CurvatureError(
-                f"the Neumann series is not finite at term {number} (gamma {gamma:.3g}): the inner loss or its gradient is not.\n"
-                "  Lower optimize.inner_learning_rate, or set optimize.product: double_backward."
-            )
+        lengths.append(_finite(norm(term), number, gamma))
         if gamma * curvature > 2 or lengths[-1] > GROWTH * lengths[0]:
             shown = ", ".join(f"{length:.3g}" for length in lengths)
             raise CurvatureError(
@@ -47,6 +44,18 @@ def neumann(matvec: MatrixVector, v: Vector, *, gamma: float, terms: int) -> Sol
             )
     del term
     return Solution(scaled(total, gamma), tuple(lengths), gamma)
+
+
+def _finite(length: float, number: int, gamma: float) -> float:
+    """The length of a term, refused where no other gamma could help."""
+    if not math.isfinite(length):
+        what = "inner" if number else "outer"
+        raise InputError(
+            f"optimize_instructions: the Neumann series is not finite at term {number} (gamma {gamma:.3g}): the {what} loss's\n"
+            "  gradient is not. Lower optimize.inner_learning_rate, outer_learning_rate, and gamma where it is a number, or set\n"
+            "  optimize.product: double_backward."
+        )
+    return length
 
 
 class AdaptiveNeumann:
