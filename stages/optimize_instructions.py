@@ -12,12 +12,11 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from peft import PeftModel
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt, model_validator
 from transformers import PreTrainedModel
 
 import instune
@@ -27,19 +26,12 @@ from instune.bilevel.cross_fit import CrossFit, Learned, given
 from instune.bilevel.curves import curve_log
 from instune.bilevel.instructions import Passes
 from instune.bilevel.parameterizations.base import Material, Parameterization
-from instune.bilevel.parameterizations.extractor import Choice
-from instune.bilevel.parameterizations.initial import Initial
 from instune.bilevel.parameterizations.methods import METHODS
-from instune.bilevel.parameterizations.source_text import Source
-from instune.bilevel.parameterizations.source_vectors import ConvertBy
 from instune.bilevel.ranks import is_first
-from instune.bilevel.schedule import InnerOptimizer, Schedule, Solve
-from instune.bilevel.schedule import Validation as ValidationSteps
-from instune.bilevel.solvers.named import SolverName
+from instune.bilevel.schedule import Schedule, Solve, Validation
+from instune.bilevel.settings import Optimize
 from instune.checkpointing import recompute_activations
-from instune.config import Section
 from instune.models import (
-    Precision,
     check_positions,
     decoder_start,
     load_config,
@@ -59,91 +51,11 @@ from stages.command import run
 
 CODE = Path(instune.__file__).parent
 
-
-class Embedder(Section):
-    soft_tokens: PositiveInt  # embeddings per instruction; of embedder_conversion: at most
-    initial: Initial  # where embedder_direct starts: the definition's token embeddings, noise of their scale, frequent tokens
-    source: Source  # what embedder_conversion converts: the definition, or another instance of the task
-    convert_by: ConvertBy  # its vectors, before the map: token embeddings, or the frozen base model's last hidden states
-
-
-class Extractor(Section):
-    choose: Literal[
-        "learned", "fixed", "random"
-    ]  # fixed: the task's first candidates; random: drawn for every row; neither learns
-    exemplars: NonNegativeInt  # worked examples in a prompt
-    candidates: PositiveInt  # of each task, to choose from; a row's own instance is none
-    max_tokens: PositiveInt  # longer examples are no candidates
-    choice: Choice  # hard: the most probable candidate, with the softmax's gradient (straight-through); soft: their mixture
-    temperature: PositiveFloat  # divides the logits
-    gumbel: bool  # noise on the logits
-    instruction: bool  # the human instruction stands in front; false with exemplars 0: no instruction at all
-
-    @model_validator(mode="after")
-    def _something_to_learn(self) -> Self:
-        if self.choose == "learned" and self.exemplars == 0:
-            raise ValueError("exemplars: 0 is not allowed where choose is learned. Give 1 or more, or choose: fixed.")
-        return self
-
-
-class Lora(Section):
-    rank: PositiveInt
-    alpha: PositiveFloat
-
-
-class Validation(Section):
-    rows: PositiveInt  # examples of held-out tasks, with human instructions
-    every: PositiveInt  # outer steps
-    patience: PositiveInt  # validations without a new best before a fold stops
-
-
-class Params(Section):
-    method: Literal["human", "embedder_direct", "embedder_conversion", "extractor_direct", "extractor_conversion", "reweight"]
-    keep_model: bool  # finetune starts from the model of the last step instead of base; of methods that run one fold
-    folds: Annotated[int, Field(ge=2)]  # parts of the tasks: one is meta-test, one more validation where that is on
-    outer_steps: PositiveInt  # per fold
-    inner_steps: PositiveInt  # steps of the model after each outer step
-    batch_size: PositiveInt  # examples of meta-train tasks, per outer and per inner step
-    meta_batch_size: PositiveInt  # examples of meta-test tasks per outer step
-    micro_batch_tokens: PositiveInt  # padded tokens per pass, bounds memory
-    inner_optimizer: InnerOptimizer
-    inner_learning_rate: PositiveFloat
-    outer_learning_rate: PositiveFloat  # of Adam on the instruction parameters
-    lora: Lora | None  # of the inner model; null: all its weights
-    solver: SolverName
-    terms: NonNegativeInt  # of neumann: K, so K + 1 terms; iterations of conjugate_gradient; steps of unrolled
-    gamma: Literal["auto"] | PositiveFloat  # step of the series; auto: 1 / largest eigenvalue, estimated
-    damping: NonNegativeFloat  # lambda of (H + lambda I), of neumann and conjugate_gradient
-    product: Literal["central_difference", "double_backward"]
-    difference_step: Literal["auto"] | PositiveFloat  # of central_difference: length of the perturbation; auto: found per fold
-    precision: Precision
-    attention: Literal["sdpa", "eager"]
-    gradient_checkpointing: bool  # layers are computed again in each backward pass: memory of one layer for a third more time
-    checked_batches: NonNegativeInt  # at the start, also by float32 double backward: the cosine is logged; 0: not
-    checkpoint_every: PositiveInt  # outer steps
-    validation: Validation | None
-    embedder: Embedder  # of embedder_direct and embedder_conversion
-    extractor: Extractor  # of extractor_direct and extractor_conversion
-
-    @model_validator(mode="after")
-    def _one_model_to_keep(self) -> Self:
-        given = self.method.startswith("extractor") and self.extractor.choose != "learned"
-        if self.keep_model and (self.method == "human" or given or METHODS[self.method].per_task):
-            several = (
-                f"there is a model per fold with {self.method}" if self.method in METHODS and not given else "no model is trained"
-            )
-            raise ValueError(
-                f"keep_model: true is not allowed here: {several}. Set it to false, or take embedder_conversion or "
-                "extractor_conversion, which learn in one fold."
-            )
-        return self
-
-
-SECTIONS = {"optimize": Params, "prompt": Prompt, "seed": int}
+SECTIONS = {"optimize": Optimize, "prompt": Prompt, "seed": int}
 SCRATCH = Path(".scratch/optimize_instructions")
 
 
-def _family(params: Params) -> dict[str, Any]:
+def _family(params: Optimize) -> dict[str, Any]:
     """The keywords of the method's parameterization."""
     if params.method.startswith("extractor"):
         return params.extractor.model_dump(exclude={"choose"})
@@ -162,7 +74,7 @@ def _material(values: dict[str, Any], pool: list[Task], examples: dict[str, list
     return Material(*known, encoder=net if encoded else None)
 
 
-def _cross_fit(params: Params, material: Material, model: Path) -> CrossFit:
+def _cross_fit(params: Optimize, material: Material, model: Path) -> CrossFit:
     def new_model() -> PreTrainedModel:
         net = load_model(model, attention=params.attention)
         if params.gradient_checkpointing:
@@ -178,9 +90,9 @@ def _cross_fit(params: Params, material: Material, model: Path) -> CrossFit:
     return CrossFit(material, make, new_model, passes=passes, folds=params.folds, validated=validated)
 
 
-def _learn(params: Params, fit: CrossFit, scratch: Path, curves: Path) -> Learned:
+def _learn(params: Optimize, fit: CrossFit, scratch: Path, curves: Path) -> Learned:
     steps = {field.name for field in fields(Schedule)} - {"validation"}
-    validation = None if params.validation is None else ValidationSteps(**params.validation.model_dump())
+    validation = None if params.validation is None else Validation(**params.validation.model_dump())
     schedule = Schedule(**params.model_dump(include=steps), validation=validation)
     solve = Solve(**params.model_dump(include={field.name for field in fields(Solve)}))
     with curve_log(curves) if is_first() else nullcontext(lambda fold, step, facts: None) as log:
@@ -202,7 +114,7 @@ def _pool(tasks: Path, examples: Path, choice: dict[str, Any]) -> tuple[list[Tas
     return [task for task in read_tasks(tasks).values() if by_task.get(task.task_id) and task.definition.strip()], by_task
 
 
-def _result(params: Params, material: Material, model: Path, *, scratch: Path, curves: Path) -> Learned:
+def _result(params: Optimize, material: Material, model: Path, *, scratch: Path, curves: Path) -> Learned:
     if params.method.startswith("extractor") and params.extractor.choose != "learned":
         return given(material, **params.extractor.model_dump(exclude={"choice", "temperature", "gumbel"}))
     return _learn(params, _cross_fit(params, material, model), scratch, curves)

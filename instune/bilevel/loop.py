@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import mean
 
 import torch
-from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -19,6 +18,7 @@ from instune.bilevel.checkpoint import FoldState
 from instune.bilevel.gradients import Loss, gradient
 from instune.bilevel.hypergradient import products_by
 from instune.bilevel.instructions import Passes, batch_parts
+from instune.bilevel.optimizers import Optimizers
 from instune.bilevel.parameterizations.base import Parameterization, Terms
 from instune.bilevel.ranks import is_first, mean_over_ranks
 from instune.bilevel.schedule import Schedule, Solve, Split, Validation
@@ -229,15 +229,6 @@ class Fold:
         state.theta = []
         self.inner.counts.dropped.update(state.dropped)
         return state
-
-
-class Optimizers:
-    """Adam on phi, and SGD or Adam on theta, each on gradients that are put in front of its step."""
-
-    def __init__(self, phi: Sequence[Tensor], theta: Sequence[Tensor], schedule: Schedule) -> None:
-        self.outer = torch.optim.Adam(phi, lr=schedule.outer_learning_rate)
-        kind = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}[schedule.inner_optimizer]
-        self.inner = kind(theta, lr=schedule.inner_learning_rate)
 
 
 def _settings(solve: Solve, state: FoldState) -> SolverSettings:

@@ -12,7 +12,7 @@ from instune.bilevel.batches import split_folds
 from instune.bilevel.checkpoint import FoldState
 from instune.bilevel.gradients import gradient
 from instune.bilevel.hypergradient import DoubleBackward, hypergradient
-from instune.bilevel.loop import Optimizers
+from instune.bilevel.optimizers import Optimizers
 from instune.bilevel.schedule import Schedule, Solve
 from instune.bilevel.solvers.identity import adam_slopes, adapted_identity
 from instune.bilevel.solvers.neumann import neumann
