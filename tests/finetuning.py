@@ -16,6 +16,7 @@ PARAMS = {
     "seed": 0,
     "prompt": {
         "template": "chat",
+        "instruction_position": "before",
         "wording": "any",
         "exemplars": 0,
         "max_instruction_tokens": 64,

@@ -10,7 +10,7 @@ from transformers import PreTrainedTokenizerBase
 
 from instune.conversations import Unshowable, has_several_pairs, is_conversation, with_input, without_pair
 from instune.errors import InputError
-from instune.prompts import SEGMENTS, render
+from instune.prompts import SEGMENTS, Position, render
 from instune.records import Example, Exemplar, Task
 from instune.templates import Template
 from instune.tuning.encoding import Encoded, cut_text, encode_parts, is_merged
@@ -87,8 +87,17 @@ def _encode(
     exemplars: Sequence[Exemplar] = (),
     output: str | None,
     soft_tokens: int,
+    instruction_position: Position,
 ) -> Encoded:
-    spans = render(task, example, prompt=prompt, wording=wording, exemplars=exemplars, output=output)
+    spans = render(
+        task,
+        example,
+        prompt=prompt,
+        wording=wording,
+        exemplars=exemplars,
+        output=output,
+        instruction_position=instruction_position,
+    )
     answer = len(example.messages) - 1 if is_conversation(example) else 1
     return encode_parts(spans, tokenizer, prompt, answer, soft_tokens)
 
@@ -144,6 +153,7 @@ def build_row(
     max_instruction_tokens: int,
     max_input_tokens: int,
     soft_tokens: int = 0,
+    instruction_position: Position = "before",
 ) -> Row | Dropped:
     """Render, cut and tokenize one example.
 
@@ -154,6 +164,7 @@ def build_row(
 
     Args:
         output: the text to learn, or None for a generation prompt (`max_tokens` is then the room for the prompt).
+        instruction_position: as `render` takes it; a soft instruction stands there too.
 
     Returns:
         the row, or `Dropped` when it does not fit even with an empty input, or is a conversation that the template cannot show.
@@ -162,7 +173,8 @@ def build_row(
         if soft_tokens:
             return Dropped("conversation of several turns or with a system prompt")
         wording, exemplars = "", ()
-    encode = partial(_encode, task, tokenizer=tokenizer, prompt=prompt, soft_tokens=soft_tokens)
+    given = {"tokenizer": tokenizer, "prompt": prompt, "soft_tokens": soft_tokens, "instruction_position": instruction_position}
+    encode = partial(_encode, task, **given)
     short_wording = _SOFT if soft_tokens else cut_text(wording, tokenizer, max_instruction_tokens)
     try:
         kept, output = _fit_turns(encode, example, output, max_tokens)

@@ -118,6 +118,7 @@ class RowBuilder:
             max_instruction_tokens=self.prompt.max_instruction_tokens,
             max_input_tokens=self.prompt.max_input_tokens,
             soft_tokens=shown.soft_tokens,
+            instruction_position=self.prompt.instruction_position,
         )
         if isinstance(row, Dropped):
             counts.dropped[row.reason] += 1

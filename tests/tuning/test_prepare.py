@@ -15,7 +15,13 @@ from instune.tuning.prepare import outcome, prepare, summary
 from instune.tuning.rows import Shown, show_human
 
 PROMPT = Prompt(
-    template="plain", wording="definition", exemplars=0, max_instruction_tokens=100, max_input_tokens=100, max_tokens=150
+    template="plain",
+    instruction_position="before",
+    wording="definition",
+    exemplars=0,
+    max_instruction_tokens=100,
+    max_input_tokens=100,
+    max_tokens=150,
 )
 
 
