@@ -19,6 +19,7 @@ from instune.config import Section
 from instune.conversations import ChatConversation, Unshowable, chat_pieces, chat_text, is_conversation, marked_pieces
 from instune.errors import InputError
 from instune.records import Example, Exemplar, Message, Task
+from instune.released import marker_windows
 from instune.templates import TEXT_TEMPLATES, Template
 
 SEGMENTS = ("template", "system", "instruction", "examples", "input", "output")
@@ -103,6 +104,7 @@ def load_template(name: TemplateName, tokenizer: PreTrainedTokenizerBase, *, seq
         terminator=tokenizer.eos_token,
         source_end=_source_end(tokenizer) if seq2seq else None,
         conversation=partial(marked_pieces, bos=bos) if name == "tulu" else None,
+        released=marker_windows(tokenizer, bos) if name == "tulu" and not seq2seq else None,
     )
 
 

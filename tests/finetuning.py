@@ -25,6 +25,7 @@ PARAMS = {
     },
     "finetune": {
         "loss_mask": "it",
+        "loss_turns": {"assistant": "all", "user": "all"},
         "normalize_by": "weights",
         "method": "full",
         "lora": {"rank": 2, "alpha": 4.0, "dropout": 0.1},
