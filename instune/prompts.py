@@ -15,8 +15,9 @@ from typing import Any, Literal
 from pydantic import NonNegativeInt, PositiveInt
 from transformers import PreTrainedTokenizerBase
 
+from instune.chat import load_chat
 from instune.config import Section
-from instune.conversations import ChatConversation, Unshowable, chat_pieces, chat_text, is_conversation, marked_pieces
+from instune.conversations import Unshowable, is_conversation, marked_pieces
 from instune.errors import InputError
 from instune.records import Example, Exemplar, Message, Task
 from instune.released import marker_windows
@@ -55,26 +56,6 @@ def _bos(tokenizer: PreTrainedTokenizerBase) -> str:
     return tokenizer.bos_token if ids and ids[0] == tokenizer.bos_token_id and tokenizer.bos_token else ""
 
 
-def _chat(tokenizer: PreTrainedTokenizerBase) -> Template:
-    if not tokenizer.chat_template:
-        raise InputError(
-            "prompt.template: chat, but the base model's tokenizer has no chat template. Set prompt.template: plain."
-        )
-    pieces = chat_pieces(tokenizer, ("user", "assistant"))
-    if pieces is None:
-        raise InputError("prompt.template: chat: the tokenizer's template does not keep user and assistant text in order.")
-    before, between, tail = pieces
-    probe = (Message("user", " a \n"), Message("assistant", " b \n"))
-    if chat_text(tokenizer, probe) != f"{before}{probe[0].content}{between}{probe[1].content}{tail}":
-        raise InputError("prompt.template: chat: the tokenizer's template rewrites message text. Set prompt.template: plain.")
-    special = [token for token in tokenizer.all_special_tokens if tail.startswith(token)]
-    if not special:
-        raise InputError("prompt.template: chat: the tokenizer's template ends an answer without a special token.")
-    terminator = max(special, key=len)
-    turns = ChatConversation(tokenizer, terminator)
-    return Template("chat", before, between, terminator, tail[len(terminator) :], conversation=turns)
-
-
 def _source_end(tokenizer: PreTrainedTokenizerBase) -> str:
     """The text of the token that the tokenizer itself ends a source with, where it does."""
     ids = tokenizer("a")["input_ids"]
@@ -88,12 +69,12 @@ def load_template(name: TemplateName, tokenizer: PreTrainedTokenizerBase, *, seq
         seq2seq: the model reads instruction and input with its encoder and writes the output with its decoder.
 
     Raises:
-        InputError: `chat` for a seq2seq model, without a chat template, or with one that rewrites text or has no terminator.
+        InputError: `chat` for a seq2seq model, or with a chat template that has no text for a plain pair of messages.
     """
     if name == "chat" and seq2seq:
         raise InputError("prompt.template: chat has no form for an encoder-decoder model. Set prompt.template: plain.")
     if name == "chat":
-        return _chat(tokenizer)
+        return load_chat(tokenizer)
     if tokenizer.eos_token is None:
         raise InputError(f"prompt.template: {name} needs a tokenizer with an eos token, and this one has none.")
     text, bos = TEXT_TEMPLATES[name], _bos(tokenizer)
@@ -116,7 +97,7 @@ def _exemplar_text(exemplars: Sequence[Exemplar], layout: str) -> str:
 
 def _conversation(messages: Sequence[Message], prompt: Template, output: str | None) -> list[Span]:
     if prompt.conversation is None:
-        raise Unshowable(f"template {prompt.name} has no form for several turns or a system message")
+        raise Unshowable(f"template {prompt.name} has no form for several turns or a system message", "no_form")
     if output is not None:
         messages = (*messages[:-1], Message("assistant", output))
     pieces = prompt.conversation(messages)
@@ -173,6 +154,9 @@ def render(
     for position, (segment, text) in enumerate((segment, text) for segment, text in contents if text):
         separator = "\n\n" if position else ""
         spans += [Span("template", separator + heads.get(segment, "")), Span(segment, text)]
+    if prompt.conversation is not None:
+        asked = "".join(span.text for span in spans[1:])
+        prompt.conversation((Message("user", asked), Message("assistant", "a" if output is None else output)))
     spans += [Span("template", prompt.between), Span("template", prompt.source_end or "")]
     if output is not None:
         spans += [Span("output", output + prompt.terminator, 1), Span("template", prompt.after, 1)]

@@ -13,7 +13,7 @@ from itertools import accumulate
 
 from transformers import PreTrainedTokenizerBase
 
-from instune.errors import InputError
+from instune.chat import require_offsets
 from instune.prompts import SEGMENTS, Span
 from instune.templates import Template
 
@@ -24,8 +24,7 @@ def encode(spans: Sequence[Span], tokenizer: PreTrainedTokenizerBase) -> tuple[l
     Raises:
         InputError: the tokenizer gives no character offsets (a slow tokenizer).
     """
-    if not tokenizer.is_fast:
-        raise InputError(f"{type(tokenizer).__name__} gives no character offsets. Use a model with a fast tokenizer.")
+    require_offsets(tokenizer)
     ends = list(accumulate(len(span.text) for span in spans))
     encoding = tokenizer("".join(span.text for span in spans), add_special_tokens=False, return_offsets_mapping=True)
     nothing = Span("template", "")  # owns what has no width
