@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 from typing import Literal
 
 from transformers import PreTrainedTokenizerBase
@@ -90,7 +91,7 @@ def loss_weights(loss_mask: str | Mapping[str, float]) -> dict[str, float]:
     """The weight of every segment, by mask name or explicit mapping.
 
     Raises:
-        InputError: unknown name or segment, a segment without weight, a negative weight, or no positive weight at all.
+        InputError: unknown name or segment, a segment without weight, a weight below 0 or not finite, or none above 0.
     """
     if isinstance(loss_mask, str):
         if loss_mask not in NAMED_MASKS:
@@ -99,8 +100,8 @@ def loss_weights(loss_mask: str | Mapping[str, float]) -> dict[str, float]:
         return named | ({FOUND_MARKER: 0.0} if loss_mask == "released_im" else {})
     if set(loss_mask) != set(SEGMENTS):
         raise InputError(f"loss_mask: segments {sorted(loss_mask)} are not allowed. Give each of {', '.join(SEGMENTS)} a weight.")
-    if min(loss_mask.values()) < 0 or max(loss_mask.values()) <= 0:
-        raise InputError(f"loss_mask: {dict(loss_mask)} is not allowed. Weights are >= 0 and at least one is positive.")
+    if not all(0 <= weight < inf for weight in loss_mask.values()) or max(loss_mask.values()) == 0:
+        raise InputError(f"loss_mask: {dict(loss_mask)} is not allowed. Weights are finite, >= 0, and at least one is positive.")
     return {segment: float(loss_mask[segment]) for segment in SEGMENTS}
 
 
