@@ -15,13 +15,16 @@ from typing import Any, Literal
 from pydantic import NonNegativeInt, PositiveInt
 from transformers import PreTrainedTokenizerBase
 
+from instune.chat import load_chat
 from instune.config import Section
-from instune.conversations import ChatConversation, Unshowable, chat_pieces, chat_text, is_conversation, marked_pieces
+from instune.conversations import Unshowable, is_conversation, marked_pieces
 from instune.errors import InputError
 from instune.records import Example, Exemplar, Message, Task
+from instune.released import marker_windows
 from instune.templates import TEXT_TEMPLATES, Template
 
 SEGMENTS = ("template", "system", "instruction", "examples", "input", "output")
+Position = Literal["before", "after"]  # of the instruction, to the input
 TemplateName = Literal["chat", "plain", "bare", "alpaca", "tk_instruct", "tulu"]
 MESSAGE_SEGMENTS = {"system": "system", "user": "input", "assistant": "output"}  # role -> what owns its text
 
@@ -30,6 +33,7 @@ class Prompt(Section):
     """How an example becomes text; shared by optimize_instructions, finetune and evaluate."""
 
     template: TemplateName  # chat: the tokenizer's own; plain: ends with "Output:"; bare: the text alone; the others as published
+    instruction_position: Position  # after: worked examples, input, instruction (arXiv 2308.12097, for long inputs)
     wording: Literal["definition", "any"]  # any: a wording drawn per example by its id and the seed
     exemplars: NonNegativeInt  # positive examples of the task in the prompt
     max_instruction_tokens: PositiveInt  # longer instructions are cut at their end, and counted
@@ -52,26 +56,6 @@ def _bos(tokenizer: PreTrainedTokenizerBase) -> str:
     return tokenizer.bos_token if ids and ids[0] == tokenizer.bos_token_id and tokenizer.bos_token else ""
 
 
-def _chat(tokenizer: PreTrainedTokenizerBase) -> Template:
-    if not tokenizer.chat_template:
-        raise InputError(
-            "prompt.template: chat, but the base model's tokenizer has no chat template. Set prompt.template: plain."
-        )
-    pieces = chat_pieces(tokenizer, ("user", "assistant"))
-    if pieces is None:
-        raise InputError("prompt.template: chat: the tokenizer's template does not keep user and assistant text in order.")
-    before, between, tail = pieces
-    probe = (Message("user", " a \n"), Message("assistant", " b \n"))
-    if chat_text(tokenizer, probe) != f"{before}{probe[0].content}{between}{probe[1].content}{tail}":
-        raise InputError("prompt.template: chat: the tokenizer's template rewrites message text. Set prompt.template: plain.")
-    special = [token for token in tokenizer.all_special_tokens if tail.startswith(token)]
-    if not special:
-        raise InputError("prompt.template: chat: the tokenizer's template ends an answer without a special token.")
-    terminator = max(special, key=len)
-    turns = ChatConversation(tokenizer, terminator)
-    return Template("chat", before, between, terminator, tail[len(terminator) :], conversation=turns)
-
-
 def _source_end(tokenizer: PreTrainedTokenizerBase) -> str:
     """The text of the token that the tokenizer itself ends a source with, where it does."""
     ids = tokenizer("a")["input_ids"]
@@ -85,12 +69,12 @@ def load_template(name: TemplateName, tokenizer: PreTrainedTokenizerBase, *, seq
         seq2seq: the model reads instruction and input with its encoder and writes the output with its decoder.
 
     Raises:
-        InputError: `chat` for a seq2seq model, without a chat template, or with one that rewrites text or has no terminator.
+        InputError: `chat` for a seq2seq model, or with a chat template that has no text for a plain pair of messages.
     """
     if name == "chat" and seq2seq:
         raise InputError("prompt.template: chat has no form for an encoder-decoder model. Set prompt.template: plain.")
     if name == "chat":
-        return _chat(tokenizer)
+        return load_chat(tokenizer)
     if tokenizer.eos_token is None:
         raise InputError(f"prompt.template: {name} needs a tokenizer with an eos token, and this one has none.")
     text, bos = TEXT_TEMPLATES[name], _bos(tokenizer)
@@ -101,6 +85,7 @@ def load_template(name: TemplateName, tokenizer: PreTrainedTokenizerBase, *, seq
         terminator=tokenizer.eos_token,
         source_end=_source_end(tokenizer) if seq2seq else None,
         conversation=partial(marked_pieces, bos=bos) if name == "tulu" else None,
+        released=marker_windows(tokenizer, bos) if name == "tulu" and not seq2seq else None,
     )
 
 
@@ -112,7 +97,7 @@ def _exemplar_text(exemplars: Sequence[Exemplar], layout: str) -> str:
 
 def _conversation(messages: Sequence[Message], prompt: Template, output: str | None) -> list[Span]:
     if prompt.conversation is None:
-        raise Unshowable(f"template {prompt.name} has no form for several turns or a system message")
+        raise Unshowable(f"template {prompt.name} has no form for several turns or a system message", "no_form")
     if output is not None:
         messages = (*messages[:-1], Message("assistant", output))
     pieces = prompt.conversation(messages)
@@ -132,6 +117,7 @@ def render(
     wording: str,
     exemplars: Sequence[Exemplar] = (),
     output: str | None,
+    instruction_position: Position = "before",
 ) -> list[Span]:
     """Spans of one row; empty segments leave no span and no separator behind.
 
@@ -145,6 +131,7 @@ def render(
         wording: the instruction's text.
         exemplars: worked examples between instruction and input.
         output: the text to learn, or None for a generation prompt, which is then a prefix of the training text.
+        instruction_position: where the instruction stands, to the input; worked examples are in front of both or between them.
 
     Returns:
         spans whose last turn is the answer (a seq2seq model's target), turn 1 or a conversation's last message; every turn
@@ -159,12 +146,17 @@ def render(
     if is_conversation(example):
         return _conversation(example.messages, prompt, output)
     contents = [("instruction", wording), ("examples", _exemplar_text(exemplars, prompt.exemplar)), ("input", example.input)]
+    if instruction_position == "after":
+        contents = [*contents[1:], contents[0]]
     bare = prompt.before_bare is not None and not (wording and example.input)
     heads = {**prompt.heads, "input": prompt.heads.get("instruction", "")} if bare else prompt.heads  # a text that asks by itself
     spans = [Span("template", prompt.before_bare if bare else prompt.before)]
     for position, (segment, text) in enumerate((segment, text) for segment, text in contents if text):
         separator = "\n\n" if position else ""
         spans += [Span("template", separator + heads.get(segment, "")), Span(segment, text)]
+    if prompt.conversation is not None:
+        asked = "".join(span.text for span in spans[1:])
+        prompt.conversation((Message("user", asked), Message("assistant", "a" if output is None else output)))
     spans += [Span("template", prompt.between), Span("template", prompt.source_end or "")]
     if output is not None:
         spans += [Span("output", output + prompt.terminator, 1), Span("template", prompt.after, 1)]

@@ -7,7 +7,8 @@ import copy
 import pytest
 from makers import make_task
 
-from instune.conversations import Unshowable, chat_pieces, with_input, without_pair
+from instune.chat import chat_pieces
+from instune.conversations import Unshowable, with_input, without_pair
 from instune.prompts import Span, load_template, render
 from instune.records import Example, Message
 from instune.scratch_model import CHATML
@@ -128,12 +129,12 @@ THINKS = EACH + LINE.replace("m['content']", "m['content'] if loop.last else m['
 @pytest.mark.parametrize(
     ("template", "reason"),
     [
-        (FORGETS, "does not show several turns or a system message whole and in order"),
-        (NO_SYSTEM, "does not show several turns or a system message whole and in order"),
-        (BACKWARDS, "does not show several turns or a system message whole and in order"),
-        (TWICE, "does not show several turns or a system message whole and in order"),
-        (UNENDED, "ends earlier answers without a terminator"),
-        (TRIMS_HISTORY, "rewrites the text of this conversation"),
+        (FORGETS, "leaves out a message"),
+        (NO_SYSTEM, "refuses a system message"),
+        (BACKWARDS, "shows messages in another order"),
+        (TWICE, "shows a message more than once"),
+        (UNENDED, "ends earlier answers without the terminator"),
+        (TRIMS_HISTORY, "adds or takes away blanks in this text"),
     ],
     ids=[
         "forgets earlier answers",
@@ -172,7 +173,8 @@ def test_pieces_are_found_for_many_messages_in_order(tokenizer):
     assert len(pieces) == 31
     assert pieces[0] == "<|im_start|>user\n"
     assert set(pieces[1:-1:2]) == {"<|im_end|>\n<|im_start|>assistant\n"}
-    assert chat_pieces(with_template(tokenizer, SYSTEM_LAST), ["system", "user", "assistant"]) is None
+    with pytest.raises(Unshowable, match="another order"):
+        chat_pieces(with_template(tokenizer, SYSTEM_LAST), ["system", "user", "assistant"])
 
 
 def test_pairs_are_taken_from_the_end_or_from_the_start():

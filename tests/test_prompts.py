@@ -10,6 +10,7 @@ from makers import make_example, make_task
 from pydantic import ValidationError
 from tokenizers import processors
 
+from instune.conversations import Unshowable
 from instune.errors import InputError
 from instune.prompts import Prompt, Span, choose_wording, load_template, render, stable_integer
 from instune.records import Example, Exemplar, Message
@@ -127,10 +128,13 @@ def test_text_is_never_stripped(tokenizer, task, output):
 @pytest.mark.parametrize(
     ("body", "message"),
     [
-        ("m['content'] | trim", "rewrites message text"),
-        ("m['content'] | upper", "keep user and assistant text|rewrites message text"),
-        ("'hidden'", "does not keep user and assistant text"),
-        ("m['content'] if m['role'] == 'user' else ''", "does not keep user and assistant text"),
+        ("m['content'] | upper", "rewrites this text"),
+        ("m['content'] ~ ' '", "blanks between an answer and its terminator"),
+        ("' ' ~ m['content'] | replace('B or', 'B  or')", "adds or takes away blanks"),
+        ("'hidden'", "leaves out a message"),
+        ("m['content'] if m['role'] == 'user' else ''", "leaves out a message"),
+        ("m['content'] ~ m['content']", "shows a message more than once"),
+        ("m['content'] ~ strftime_now('%Y')", "present date.*strftime_now"),
     ],
 )
 def test_templates_that_change_what_is_said_are_refused(tokenizer, body, message):
@@ -138,9 +142,27 @@ def test_templates_that_change_what_is_said_are_refused(tokenizer, body, message
         load_template("chat", with_template(tokenizer, CHATML.replace("BODY", body)))
 
 
+@pytest.mark.parametrize(
+    ("text", "output", "shown"), [("b c", "d", True), (" b", "d", True), ("b ", "d", False), ("b", " d", False)]
+)
+def test_a_template_that_strips_shows_the_texts_that_it_leaves_as_they_are(tokenizer, task, text, output, shown):
+    trims = load_template("chat", with_template(tokenizer, CHATML.replace("BODY", "m['content'] | trim")))
+    example = make_example(task, 0, text=text)
+    given = {"wording": "W", "output": output}
+    if shown:  # a blank behind the instruction is inside the user's turn
+        assert render(task, example, prompt=trims, **given) == render(
+            task, example, prompt=load_template("chat", tokenizer), **given
+        )
+    else:
+        with pytest.raises(Unshowable, match=r"^the tokenizer's chat template adds or takes away blanks in this text$"):
+            render(task, example, prompt=trims, **given)
+    if text[-1] != " ":
+        assert render(task, example, prompt=trims, wording="W", output=None)[-1].segment == "template"
+
+
 def test_a_template_without_terminator_is_refused(tokenizer):
     bare = "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}\n{% endfor %}"
-    with pytest.raises(InputError, match="without a special token"):
+    with pytest.raises(InputError, match="ends an answer without a special token"):
         load_template("chat", with_template(tokenizer, bare))
 
 
@@ -205,6 +227,6 @@ def test_a_seq2seq_source_is_framed_as_its_tokenizer_frames_it(tokenizer, task, 
 )
 def test_counts_below_their_least_are_refused(key, value):
     least = {"exemplars": 0, "max_instruction_tokens": 1, "max_input_tokens": 1, "max_tokens": 1}
-    Prompt(template="plain", wording="any", **least)
+    Prompt(template="plain", instruction_position="before", wording="any", **least)
     with pytest.raises(ValidationError, match=key):
-        Prompt(template="plain", wording="any", **(least | {key: value}))
+        Prompt(template="plain", instruction_position="before", wording="any", **(least | {key: value}))

@@ -50,7 +50,15 @@ from instune.tuning.labels import loss_weights
 from instune.tuning.rows import RowBuilder, Show, show_human
 
 Precision = Literal["float32", "tf32", "bfloat16"]
-PROMPT = Prompt(template="chat", wording="any", exemplars=0, max_instruction_tokens=64, max_input_tokens=64, max_tokens=192)
+PROMPT = Prompt(
+    template="chat",
+    instruction_position="before",
+    wording="any",
+    exemplars=0,
+    max_instruction_tokens=64,
+    max_input_tokens=64,
+    max_tokens=192,
+)
 SOFT_TOKENS = 16
 TASKS = 8  # half of them have soft prompts
 TERMS = (0, 1)

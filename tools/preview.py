@@ -60,6 +60,7 @@ def main(*, tasks: Path, examples: Path, model: Path, out: Path) -> None:
                 max_tokens=prompt.max_tokens,
                 max_instruction_tokens=prompt.max_instruction_tokens,
                 max_input_tokens=prompt.max_input_tokens,
+                instruction_position=prompt.instruction_position,
             )
             title = f"{name}: {task.pool}, {example.example_id}"
             if isinstance(row, Row):

@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from instune.errors import InputError
 from instune.prompts import SEGMENTS, Prompt, load_template
 from instune.records import Example, Task
-from instune.tuning.labels import loss_weights
+from instune.tuning.labels import LossTurns, loss_weights
 from instune.tuning.loss import Normalization
 from instune.tuning.mixture import round_robin, split_validation, weighted
 from instune.tuning.rows import Counts, RowBuilder, Show, TrainingRow
@@ -71,6 +71,7 @@ def prepare(
     prompt: Prompt,
     *,
     weights: Mapping[str, float],
+    turns: LossTurns,
     normalize_by: Normalization,
     show: Show,
     task_weights: Mapping[str, float] | None,
@@ -86,6 +87,7 @@ def prepare(
 
     Args:
         selected: tasks to train on; no example of any other is used.
+        turns: which messages of a conversation carry loss.
         show: what the training rows show for instruction and worked examples.
         task_weights: how often a task is drawn, relative to others; None: all tasks in turn.
         max_tokens: budget over all tokens of the training rows; None: every example of the training tasks once, or as many
@@ -104,7 +106,7 @@ def prepare(
     stream = round_robin(trained_on, seed=seed) if in_turn else weighted(trained_on, task_weights, seed=seed)
     if max_tokens is None:
         stream, max_tokens = takewhile(lambda item: item[0] == 0, stream), sys.maxsize
-    trained = builder(weights=weights, normalize_by=normalize_by, show=show)
+    trained = builder(weights=weights, turns=turns, normalize_by=normalize_by, show=show)
     rows, counts, passes = trained.fill(stream, max_tokens=max_tokens)
     if not rows:
         raise _no_rows(len(training_tasks), counts)
