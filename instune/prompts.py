@@ -19,9 +19,11 @@ from instune.config import Section
 from instune.conversations import ChatConversation, Unshowable, chat_pieces, chat_text, is_conversation, marked_pieces
 from instune.errors import InputError
 from instune.records import Example, Exemplar, Message, Task
+from instune.released import marker_windows
 from instune.templates import TEXT_TEMPLATES, Template
 
 SEGMENTS = ("template", "system", "instruction", "examples", "input", "output")
+Position = Literal["before", "after"]  # of the instruction, to the input
 TemplateName = Literal["chat", "plain", "bare", "alpaca", "tk_instruct", "tulu"]
 MESSAGE_SEGMENTS = {"system": "system", "user": "input", "assistant": "output"}  # role -> what owns its text
 
@@ -30,6 +32,7 @@ class Prompt(Section):
     """How an example becomes text; shared by optimize_instructions, finetune and evaluate."""
 
     template: TemplateName  # chat: the tokenizer's own; plain: ends with "Output:"; bare: the text alone; the others as published
+    instruction_position: Position  # after: worked examples, input, instruction (arXiv 2308.12097, for long inputs)
     wording: Literal["definition", "any"]  # any: a wording drawn per example by its id and the seed
     exemplars: NonNegativeInt  # positive examples of the task in the prompt
     max_instruction_tokens: PositiveInt  # longer instructions are cut at their end, and counted
@@ -101,6 +104,7 @@ def load_template(name: TemplateName, tokenizer: PreTrainedTokenizerBase, *, seq
         terminator=tokenizer.eos_token,
         source_end=_source_end(tokenizer) if seq2seq else None,
         conversation=partial(marked_pieces, bos=bos) if name == "tulu" else None,
+        released=marker_windows(tokenizer, bos) if name == "tulu" and not seq2seq else None,
     )
 
 
@@ -132,6 +136,7 @@ def render(
     wording: str,
     exemplars: Sequence[Exemplar] = (),
     output: str | None,
+    instruction_position: Position = "before",
 ) -> list[Span]:
     """Spans of one row; empty segments leave no span and no separator behind.
 
@@ -145,6 +150,7 @@ def render(
         wording: the instruction's text.
         exemplars: worked examples between instruction and input.
         output: the text to learn, or None for a generation prompt, which is then a prefix of the training text.
+        instruction_position: where the instruction stands, to the input; worked examples are in front of both or between them.
 
     Returns:
         spans whose last turn is the answer (a seq2seq model's target), turn 1 or a conversation's last message; every turn
@@ -159,6 +165,8 @@ def render(
     if is_conversation(example):
         return _conversation(example.messages, prompt, output)
     contents = [("instruction", wording), ("examples", _exemplar_text(exemplars, prompt.exemplar)), ("input", example.input)]
+    if instruction_position == "after":
+        contents = [*contents[1:], contents[0]]
     bare = prompt.before_bare is not None and not (wording and example.input)
     heads = {**prompt.heads, "input": prompt.heads.get("instruction", "")} if bare else prompt.heads  # a text that asks by itself
     spans = [Span("template", prompt.before_bare if bare else prompt.before)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from instune.conversations import PiecesOf
+from instune.released import Windows
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Template:
         heads: segment -> text in front of it.
         exemplar: layout of a worked example, with places for number, input and output.
         conversation: messages -> the text around them, terminators taken off; None: no form for several turns is published.
+        released: what the mask `released_im` looks for in token ids; None: it is not defined on this template.
     """
 
     name: str
@@ -35,6 +37,7 @@ class Template:
     heads: Mapping[str, str] = field(default_factory=dict)
     exemplar: str = "Input: {input}\nOutput: {output}"
     conversation: PiecesOf | None = None
+    released: Windows | None = None
 
 
 TEXT_TEMPLATES = {

@@ -35,7 +35,7 @@ from instune.selection.chosen import chosen_examples
 from instune.tuning.adapters import add_lora, merge_lora
 from instune.tuning.batches import collate
 from instune.tuning.checkpoint import run_key
-from instune.tuning.labels import loss_weights
+from instune.tuning.labels import LossTurns, loss_weights
 from instune.tuning.loss import Normalization
 from instune.tuning.optimizers import Optimizer, Schedule
 from instune.tuning.prepare import Prepared, outcome, prepare, summary
@@ -56,7 +56,8 @@ class Lora(Section):
 
 
 class Params(Section):
-    loss_mask: Mask  # it: output only; im: all but the template; all; or a weight for every segment
+    loss_mask: Mask  # it: output only; im: all but the template; all; released_im; or a weight for every segment
+    loss_turns: LossTurns  # which messages of a conversation carry it
     normalize_by: Normalization  # the denominator of a step's loss
     method: Literal["full", "lora"]
     lora: Lora  # of method lora
@@ -117,6 +118,7 @@ def _rows(
         tokenizer,
         values["prompt"],
         weights=params.loss_mask,
+        turns=params.loss_turns,
         normalize_by=params.normalize_by,
         show=instructions.show,
         task_weights=instructions.weights,

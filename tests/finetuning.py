@@ -16,6 +16,7 @@ PARAMS = {
     "seed": 0,
     "prompt": {
         "template": "chat",
+        "instruction_position": "before",
         "wording": "any",
         "exemplars": 0,
         "max_instruction_tokens": 64,
@@ -24,6 +25,7 @@ PARAMS = {
     },
     "finetune": {
         "loss_mask": "it",
+        "loss_turns": {"assistant": "all", "user": "all"},
         "normalize_by": "weights",
         "method": "full",
         "lora": {"rank": 2, "alpha": 4.0, "dropout": 0.1},

@@ -18,7 +18,13 @@ from instune.prompts import Prompt, load_template
 from instune.records import Example, Exemplar, Task
 
 PROMPT = Prompt(
-    template="chat", wording="definition", exemplars=0, max_instruction_tokens=40, max_input_tokens=40, max_tokens=160
+    template="chat",
+    instruction_position="before",
+    wording="definition",
+    exemplars=0,
+    max_instruction_tokens=40,
+    max_input_tokens=40,
+    max_tokens=160,
 )
 SCHEDULE = Schedule(
     outer_steps=20,

@@ -205,6 +205,6 @@ def test_a_seq2seq_source_is_framed_as_its_tokenizer_frames_it(tokenizer, task, 
 )
 def test_counts_below_their_least_are_refused(key, value):
     least = {"exemplars": 0, "max_instruction_tokens": 1, "max_input_tokens": 1, "max_tokens": 1}
-    Prompt(template="plain", wording="any", **least)
+    Prompt(template="plain", instruction_position="before", wording="any", **least)
     with pytest.raises(ValidationError, match=key):
-        Prompt(template="plain", wording="any", **(least | {key: value}))
+        Prompt(template="plain", instruction_position="before", wording="any", **(least | {key: value}))

@@ -49,16 +49,12 @@ def shown_under_each(
     seq2seq: bool,
 ) -> tuple[dict[str, list[Token]], list[str]]:
     """Title -> tokens under every template, the one in use first, and what could not be shown, with the reason."""
-    prompt, samples, refused = values["prompt"], {}, []
+    params, prompt, samples, refused = values["finetune"], values["prompt"], {}, []
+    masked = {"weights": params.loss_mask, "turns": params.loss_turns, "normalize_by": "weights"}  # which leaves rows unscaled
     for name in sorted(get_args(TemplateName), key=lambda name: name != prompt.template):
-        settings = {
-            "weights": values["finetune"].loss_mask,
-            "normalize_by": "weights",
-            "seed": values["seed"],
-        }  # no scale of rows
         try:
             template = load_template(name, tokenizer, seq2seq=seq2seq)
-            builder = RowBuilder(pool, tokenizer, template, prompt, **settings)
+            builder = RowBuilder(pool, tokenizer, template, prompt, **masked, seed=values["seed"])
         except InputError as error:
             refused.append(f"{name}: {error}")
             continue

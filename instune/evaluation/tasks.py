@@ -91,6 +91,7 @@ class Prompter:
             max_tokens=self.room,
             max_instruction_tokens=self.prompt.max_instruction_tokens,
             max_input_tokens=self.prompt.max_input_tokens,
+            instruction_position=self.prompt.instruction_position,
         )
         if isinstance(row, Dropped):
             way_out = "Set prompt.template: tulu, which shows every conversation, or choose other targets."

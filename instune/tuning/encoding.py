@@ -18,8 +18,8 @@ from instune.prompts import SEGMENTS, Span
 from instune.templates import Template
 
 
-def encode(spans: Sequence[Span], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Token ids (T,) and owning segments (T,) of the joined text, tokenized once and without special tokens of its own.
+def encode(spans: Sequence[Span], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int], list[int]]:
+    """Token ids, owning segments and turns (T,) of the joined text, tokenized once and without special tokens of its own.
 
     Raises:
         InputError: the tokenizer gives no character offsets (a slow tokenizer).
@@ -28,11 +28,9 @@ def encode(spans: Sequence[Span], tokenizer: PreTrainedTokenizerBase) -> tuple[l
         raise InputError(f"{type(tokenizer).__name__} gives no character offsets. Use a model with a fast tokenizer.")
     ends = list(accumulate(len(span.text) for span in spans))
     encoding = tokenizer("".join(span.text for span in spans), add_special_tokens=False, return_offsets_mapping=True)
-    owners = []
-    for start, end in encoding["offset_mapping"]:
-        segment = "template" if end <= start else spans[bisect_right(ends, end - 1)].segment
-        owners.append(SEGMENTS.index(segment))
-    return list(encoding["input_ids"]), owners
+    nothing = Span("template", "")  # owns what has no width
+    owned = [nothing if end <= start else spans[bisect_right(ends, end - 1)] for start, end in encoding["offset_mapping"]]
+    return list(encoding["input_ids"]), [SEGMENTS.index(span.segment) for span in owned], [span.turn for span in owned]
 
 
 def cut_text(text: str, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> str:
@@ -52,6 +50,7 @@ class Encoded:
     Attributes:
         ids: (T,) token ids, 0 at the places of a soft instruction.
         owners: (T,) index into `SEGMENTS` of each token's owner.
+        turns: (T,) turn of each token's owner.
         soft: first position and length of the soft instruction, length 0 where there is none.
         source: how many of the ids a seq2seq model's encoder reads; 0 for a causal model.
     """
@@ -59,6 +58,7 @@ class Encoded:
     spans: list[Span]
     ids: list[int]
     owners: list[int]
+    turns: list[int]
     soft: tuple[int, int]
     source: int
 
@@ -71,20 +71,21 @@ def encode_parts(
     Text is cut into parts, each tokenized once, only where no token can span: around a soft instruction, which stands in the
     place of the instruction's span, and between source and target of a seq2seq model: the turns before `answer`, and that turn.
     """
-    rest, ids, owners, soft = list(spans), [], [], (0, 0)
+    rest, ids, owners, turns, soft = list(spans), [], [], [], (0, 0)
     if soft_tokens:
         place = next(number for number, span in enumerate(spans) if span.segment == "instruction")
-        ids, owners = encode(spans[:place], tokenizer)
+        ids, owners, turns = encode(spans[:place], tokenizer)
         soft, rest = (len(ids), soft_tokens), rest[place + 1 :]
         ids, owners = ids + [0] * soft_tokens, owners + [SEGMENTS.index("instruction")] * soft_tokens
+        turns = turns + [spans[place].turn] * soft_tokens
     causal = prompt.source_end is None
     parts = [rest] if causal else [[span for span in rest if (span.turn == answer) is target] for target in (False, True)]
     source = 0
     for part in parts:
-        part_ids, part_owners = encode(part, tokenizer)
-        ids, owners = ids + part_ids, owners + part_owners
+        part_ids, part_owners, part_turns = encode(part, tokenizer)
+        ids, owners, turns = ids + part_ids, owners + part_owners, turns + part_turns
         source = source or (0 if causal else len(ids))
-    return Encoded(list(spans), ids, owners, soft, source)
+    return Encoded(list(spans), ids, owners, turns, soft, source)
 
 
 def is_merged(encoded: Encoded, tokenizer: PreTrainedTokenizerBase, prompt: Template, soft_tokens: int) -> bool:

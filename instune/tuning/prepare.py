@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerBase
 from instune.errors import InputError
 from instune.prompts import SEGMENTS, Prompt, load_template
 from instune.records import Example, Task
-from instune.tuning.labels import loss_weights
+from instune.tuning.labels import LossTurns, loss_weights
 from instune.tuning.loss import Normalization
 from instune.tuning.mixture import round_robin, split_validation, weighted
 from instune.tuning.preview import tokens_of
@@ -75,6 +75,7 @@ def prepare(
     prompt: Prompt,
     *,
     weights: Mapping[str, float],
+    turns: LossTurns,
     normalize_by: Normalization,
     show: Show,
     task_weights: Mapping[str, float] | None,
@@ -90,6 +91,7 @@ def prepare(
 
     Args:
         selected: tasks to train on; no example of any other is used.
+        turns: which messages of a conversation carry loss.
         show: what the training rows show for instruction and worked examples.
         task_weights: how often a task is drawn, relative to others; None: all tasks in turn.
         max_tokens: budget over all tokens of the training rows; None: every example of the training tasks once, or as many
@@ -108,7 +110,7 @@ def prepare(
     stream = round_robin(trained_on, seed=seed) if in_turn else weighted(trained_on, task_weights, seed=seed)
     if max_tokens is None:
         stream, max_tokens = takewhile(lambda item: item[0] == 0, stream), sys.maxsize
-    trained = builder(weights=weights, normalize_by=normalize_by, show=show)
+    trained = builder(weights=weights, turns=turns, normalize_by=normalize_by, show=show)
     rows, counts, passes = trained.fill(stream, max_tokens=max_tokens)
     if not rows:
         raise _no_rows(len(training_tasks), counts)
@@ -116,7 +118,7 @@ def prepare(
     held_out = round_robin({task_id: groups[task_id] for task_id in validation_tasks}, seed=seed)
     validation = measured.first(held_out, count=validation_rows)
     first = next(one for one in trained_on[rows[0].task_id] if one.example_id == rows[0].example_id)
-    unscaled = builder(weights=weights, normalize_by="weights", show=show).build(first, Counts())
+    unscaled = builder(weights=weights, turns=turns, normalize_by="weights", show=show).build(first, Counts())
     sample = tokens_of(unscaled, tokenizer)
     return Prepared(rows, validation, counts, passes, training_tasks, validation_tasks, sample)
 

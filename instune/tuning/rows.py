@@ -12,7 +12,16 @@ from transformers import PreTrainedTokenizerBase
 from instune.prompts import SEGMENTS, Prompt, choose_wording
 from instune.records import Example, Exemplar, Task
 from instune.templates import Template
-from instune.tuning.labels import Dropped, build_row, labels_and_weights
+from instune.tuning.labels import (
+    EVERY_TURN,
+    Dropped,
+    LossTurns,
+    Row,
+    build_row,
+    check_released,
+    chosen_turns,
+    labels_and_weights,
+)
 from instune.tuning.loss import Normalization, row_scale, row_share
 
 OUTPUT = SEGMENTS.index("output")
@@ -97,11 +106,17 @@ class RowBuilder:
         weights: Mapping[str, float],
         normalize_by: Normalization,
         seed: int,
+        turns: LossTurns = EVERY_TURN,
         show: Show = show_human,
     ) -> None:
-        """Take the weight of every segment, and what to show for instruction and worked examples."""
+        """Take the weight of every segment, which turns carry loss, and what to show for instruction and worked examples.
+
+        Raises:
+            InputError: `released_im` on another template than the published script's.
+        """
+        check_released(weights, template.released)
         self.tasks, self.tokenizer, self.template, self.prompt = tasks, tokenizer, template, prompt
-        self.weights, self.normalize_by, self.seed, self.show = weights, normalize_by, seed, show
+        self.weights, self.turns, self.normalize_by, self.seed, self.show = weights, turns, normalize_by, seed, show
 
     def build(self, example: Example, counts: Counts) -> TrainingRow | None:
         """The example's row on its first reference, or None where it is dropped; `counts` is brought up to date."""
@@ -120,11 +135,12 @@ class RowBuilder:
             max_instruction_tokens=self.prompt.max_instruction_tokens,
             max_input_tokens=self.prompt.max_input_tokens,
             soft_tokens=shown.soft_tokens,
+            instruction_position=self.prompt.instruction_position,
         )
         if isinstance(row, Dropped):
             counts.dropped[row.reason] += 1
             return None
-        labels, weights = labels_and_weights(row, self.weights)
+        labels, weights = labels_and_weights(row, self.weights, self.turns)
         if not any(weights):
             counts.dropped["no token with a loss weight"] += 1
             return None
@@ -134,7 +150,7 @@ class RowBuilder:
         counts.segments.update(SEGMENTS[owner] for owner in row.segments)
         counts.weighted += sum(weight > 0 for weight in weights)
         scale = row_scale(weights, self.normalize_by)
-        share = row_share(weights, row.segments[row.source :].count(OUTPUT), self.normalize_by)
+        share = row_share(weights, self._output_tokens(row), self.normalize_by)
         return TrainingRow(
             row.input_ids,
             labels,
@@ -146,6 +162,11 @@ class RowBuilder:
             row.example_id,
             bytes(row.segments),
         )
+
+    def _output_tokens(self, row: Row) -> int:
+        """Tokens of the answers that carry loss, those that a seq2seq model's encoder reads left out."""
+        owned = list(zip(row.segments, chosen_turns(row, self.turns), strict=True))[row.source :]
+        return sum(owner == OUTPUT and is_chosen for owner, is_chosen in owned)
 
     def fill(self, stream: Iterable[tuple[int, Example]], *, max_tokens: int) -> tuple[list[TrainingRow], Counts, int]:
         """Rows in stream order until the next one would exceed the budget, their counts, and the number of passes begun.

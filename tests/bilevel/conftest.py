@@ -22,7 +22,15 @@ TRAIN, TEST = ["task0", "task1", "task2"], ["task3", "task4", "task5"]
 
 @pytest.fixture
 def prompt() -> Prompt:
-    return Prompt(template="chat", wording="any", exemplars=0, max_instruction_tokens=40, max_input_tokens=40, max_tokens=120)
+    return Prompt(
+        template="chat",
+        instruction_position="before",
+        wording="any",
+        exemplars=0,
+        max_instruction_tokens=40,
+        max_input_tokens=40,
+        max_tokens=120,
+    )
 
 
 @pytest.fixture

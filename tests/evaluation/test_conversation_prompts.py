@@ -23,7 +23,13 @@ EXAMPLE = Example(TASK.task_id, "talk", "Say yes or no.", ("no",), messages=MESS
 
 def document(tokenizer, template="chat", max_tokens=200) -> Document:
     prompt = Prompt(
-        template=template, wording="any", exemplars=0, max_instruction_tokens=40, max_input_tokens=40, max_tokens=max_tokens
+        template=template,
+        instruction_position="before",
+        wording="any",
+        exemplars=0,
+        max_instruction_tokens=40,
+        max_input_tokens=40,
+        max_tokens=max_tokens,
     )
     return Prompter(prompt, tokenizer, max_new_tokens=8, seed=0, seq2seq=False).document(TASK, EXAMPLE)
 

@@ -19,7 +19,15 @@ from instune.evaluation.tasks import Prompter
 from instune.prompts import Prompt
 from instune.tuning.labels import build_row
 
-PROMPT = Prompt(template="chat", wording="any", exemplars=1, max_instruction_tokens=40, max_input_tokens=40, max_tokens=200)
+PROMPT = Prompt(
+    template="chat",
+    instruction_position="before",
+    wording="any",
+    exemplars=1,
+    max_instruction_tokens=40,
+    max_input_tokens=40,
+    max_tokens=200,
+)
 TASKS = {f"task{number}": make_task(number) for number in range(2)}
 EXAMPLES = {
     name: [make_example(task, number, text="red apple " * number + "?", output="yes " * number + "no") for number in range(1, 5)]

@@ -7,7 +7,15 @@ from instune.errors import InputError
 from instune.evaluation.tasks import PoolTask, Prompter, first_examples
 from instune.prompts import Prompt, choose_wording, load_template, render
 
-PROMPT = Prompt(template="chat", wording="any", exemplars=2, max_instruction_tokens=40, max_input_tokens=40, max_tokens=200)
+PROMPT = Prompt(
+    template="chat",
+    instruction_position="before",
+    wording="any",
+    exemplars=2,
+    max_instruction_tokens=40,
+    max_input_tokens=40,
+    max_tokens=200,
+)
 TASK = make_task(3)
 
 

@@ -227,7 +227,9 @@ PARAMS = """\
 seed: 0
 targets: {by: split, values: [test], examples_per_task: 20}
 pools: {playground: {reader: super_natural_instructions, instances_per_task: 60}}
-prompt: {template: chat, wording: any, exemplars: 0, max_instruction_tokens: 256, max_input_tokens: 256, max_tokens: 640}
+prompt:
+  {template: chat, instruction_position: before, wording: any, exemplars: 0,
+  max_instruction_tokens: 256, max_input_tokens: 256, max_tokens: 640}
 playground: {seed: 0, instances_per_task: 60}
 ingest: {strict: true}
 base_model: {source: packaged, name: smollm2-135m-instruct}

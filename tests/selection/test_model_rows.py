@@ -11,7 +11,13 @@ from instune.tuning.labels import loss_weights
 from instune.tuning.rows import RowBuilder
 
 PROMPT = Prompt(
-    template="plain", wording="definition", exemplars=0, max_instruction_tokens=50, max_input_tokens=20, max_tokens=90
+    template="plain",
+    instruction_position="before",
+    wording="definition",
+    exemplars=0,
+    max_instruction_tokens=50,
+    max_input_tokens=20,
+    max_tokens=90,
 )
 
 

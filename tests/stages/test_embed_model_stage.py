@@ -22,7 +22,9 @@ embed_model:
   batch_tokens: %(batch_tokens)s
   precision: float32
   gradient: {rank: 2, dimension: 128}
-prompt: {template: plain, wording: any, exemplars: 0, max_instruction_tokens: 60, max_input_tokens: 60, max_tokens: %(limit)s}
+prompt:
+  {template: plain, instruction_position: before, wording: any, exemplars: 0,
+  max_instruction_tokens: 60, max_input_tokens: 60, max_tokens: %(limit)s}
 targets: {by: tasks, values: [task7], examples_per_task: 2}
 seed: %(seed)s
 """

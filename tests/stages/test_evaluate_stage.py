@@ -19,7 +19,9 @@ from stages import evaluate
 PARAMS = """
 seed: 0
 targets: {by: split, values: [test], examples_per_task: 3}
-prompt: {template: chat, wording: any, exemplars: 1, max_instruction_tokens: 40, max_input_tokens: 40, max_tokens: 200}
+prompt:
+  {template: chat, instruction_position: before, wording: any, exemplars: 1,
+  max_instruction_tokens: 40, max_input_tokens: 40, max_tokens: 200}
 evaluate: {max_new_tokens: 5, batch_size: 4, precision: float32}
 """
 MARKUP = "<script>alert('a & b')</script> \u2028 é"

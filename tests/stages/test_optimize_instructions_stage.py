@@ -53,7 +53,7 @@ OPTIMIZE = {
     "embedder": {"soft_tokens": 3, "initial": "definition", "source": "definition"},
     "extractor": EXTRACTOR,
 }
-PROMPT = {"template": "chat", "wording": "any", "exemplars": 0}
+PROMPT = {"template": "chat", "instruction_position": "before", "wording": "any", "exemplars": 0}
 PROMPT |= {"max_instruction_tokens": 40, "max_input_tokens": 40, "max_tokens": 120}
 
 

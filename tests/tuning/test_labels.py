@@ -134,7 +134,7 @@ def test_bos_and_terminator_stand_once_whatever_the_tokenizer_adds(added, task):
 def test_a_token_across_two_spans_belongs_to_the_later_and_is_counted(tokenizer, task):
     # The space merges with what follows it.
     merged = train_tokenizer(["yes yes yes 10 10"] * 50, vocab_size=300)
-    ids, owners = encode([Span("input", "say "), Span("output", "yes")], merged)
+    ids, owners, _ = encode([Span("input", "say "), Span("output", "yes")], merged)
     assert merged.convert_ids_to_tokens(ids)[-1] == "Ġyes"
     assert owners[-1] == O
     assert O not in owners[:-1]
@@ -252,7 +252,7 @@ def test_truncation_ends_for_any_text(tokenizer, text, room):
 
 def test_spans_and_their_tokens_cover_the_same_text(tokenizer, task):
     spans = render(task, make_example(task, 0), prompt=load_template("chat", tokenizer), wording="Say it", output="red")
-    ids, owners = encode(spans, tokenizer)
+    ids, owners, _ = encode(spans, tokenizer)
     for segment in ("instruction", "input", "output"):
         text = "".join(span.text for span in spans if span.segment == segment)
         chosen = [token for token, owner in zip(ids, owners, strict=True) if SEGMENTS[owner] == segment]

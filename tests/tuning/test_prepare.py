@@ -10,18 +10,25 @@ from instune.errors import InputError
 from instune.prompts import Prompt
 from instune.records import Example, Message
 from instune.scratch_model import train_tokenizer
-from instune.tuning.labels import IGNORE_INDEX, loss_weights
+from instune.tuning.labels import EVERY_TURN, IGNORE_INDEX, loss_weights
 from instune.tuning.prepare import outcome, prepare, summary
 from instune.tuning.rows import Shown, show_human
 
 PROMPT = Prompt(
-    template="plain", wording="definition", exemplars=0, max_instruction_tokens=100, max_input_tokens=100, max_tokens=150
+    template="plain",
+    instruction_position="before",
+    wording="definition",
+    exemplars=0,
+    max_instruction_tokens=100,
+    max_input_tokens=100,
+    max_tokens=150,
 )
 
 
 def prepared(pool, tokenizer, *, prompt=PROMPT, mask="it", **changes):
     tasks, examples = pool
     keywords = {
+        "turns": EVERY_TURN,
         "normalize_by": "weights",
         "show": show_human,
         "task_weights": None,

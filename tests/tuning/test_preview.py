@@ -10,7 +10,15 @@ from instune.tuning.preview import tokens_of
 from instune.tuning.rows import Counts, RowBuilder, Shown
 from instune.tuning.tokens import Token, counts
 
-PROMPT = Prompt(template="plain", wording="any", exemplars=0, max_instruction_tokens=50, max_input_tokens=50, max_tokens=100)
+PROMPT = Prompt(
+    template="plain",
+    wording="any",
+    instruction_position="before",
+    exemplars=0,
+    max_instruction_tokens=50,
+    max_input_tokens=50,
+    max_tokens=100,
+)
 
 
 def test_tokens_are_those_of_the_row_with_its_weights_and_owners(tokenizer):

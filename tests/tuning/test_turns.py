@@ -221,7 +221,7 @@ def test_a_seq2seq_source_holds_everything_before_the_last_answer():
     assert asked.input_ids == row.input_ids[: row.source]
     labels, _ = labels_and_weights(row, loss_weights("it"))
     assert tokenizer.decode([label for label in labels if label != IGNORE_INDEX]) == "red red</s>"
-    prompt = Prompt(template="tulu", wording="any", exemplars=0, **LARGE)
+    prompt = Prompt(template="tulu", instruction_position="before", wording="any", exemplars=0, **LARGE)
     template = load_template("tulu", tokenizer, seq2seq=True)
     made = {"weights": loss_weights("it"), "normalize_by": "output_tokens", "seed": 0}
     built = RowBuilder({TASK.task_id: TASK}, tokenizer, template, prompt, **made).build(talk(*TURNS), Counts())
@@ -230,7 +230,7 @@ def test_a_seq2seq_source_holds_everything_before_the_last_answer():
 
 def test_builders_count_what_was_cut_and_why_rows_were_dropped(words):
     made = {"weights": loss_weights("it"), "normalize_by": "weights", "seed": 0}
-    prompt = Prompt(template="chat", wording="any", exemplars=0, **(LARGE | {"max_tokens": 14}))
+    prompt = Prompt(template="chat", instruction_position="before", wording="any", exemplars=0, **(LARGE | {"max_tokens": 14}))
     counts = Counts()
     builder = RowBuilder({TASK.task_id: TASK}, words, load_template("chat", words), prompt, **made)
     row = builder.build(talk(*TURNS), counts)

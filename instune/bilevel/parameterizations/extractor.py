@@ -17,6 +17,7 @@ from torch import Tensor
 
 from instune.bilevel.parameterizations.base import Embed, Material, Parameterization, Terms
 from instune.bilevel.parameterizations.candidates import Candidate, CandidateTable, candidates_of, exemplar_text, tabulate
+from instune.errors import InputError
 from instune.prompts import choose_wording, stable_integer
 from instune.records import Example, Exemplar, Task
 from instune.tuning.encoding import cut_text
@@ -52,6 +53,11 @@ class Extractor(Parameterization):
         gumbel: bool,
         instruction: bool,
     ) -> None:
+        if material.prompt.instruction_position == "after":
+            raise InputError(
+                "prompt.instruction_position: after is not allowed where exemplars are learned: they are learned in front of the "
+                "input, behind the instruction. Set before, or another optimize.method."
+            )
         super().__init__(material, task_ids, initial, device)
         self.exemplars, self.temperature, self.gumbel, self.instruction = exemplars, temperature, gumbel, instruction
         self.hard = choice == "hard"
