@@ -37,7 +37,8 @@ def model(shift):
     return {"tasks": {t: {"nll": value + shift + n, "rouge_l": 0.1 * n} for n, t in enumerate(["t1", "t2", "t3"])}}
 pathlib.Path("reports").mkdir(exist_ok=True)
 if stage == "train":
-    json.dump({"tokens": {"all": 1000, "with_loss": 100}}, open("reports/finetune.json", "w"))
+    folds = [{"loss": abs(params["select"].get("rate", 1) - best) + value} for best in (2, 4)]
+    json.dump({"tokens": {"all": 1000, "with_loss": 100}, "folds": folds}, open("reports/finetune.json", "w"))
 else:
     json.dump({"models": {"base": model(5), "tuned": model(0)}}, open("reports/scores.json", "w"))
 """

@@ -44,7 +44,7 @@ def results(**without: int) -> list[Result]:
 
 
 def test_means_intervals_and_paired_differences_are_those_of_tasks_by_seeds():
-    found = summarize("made", SWEEP, results(), {})
+    found = summarize("made", SWEEP, results(), {}, {})
     good = found["arms"]["good"]["measures"]["nll"]
     truth, minus = crossed(NLL["good"], 0.95), crossed(NLL["good"] - NLL["random"], 0.95)
     assert [good[key] for key in ("mean", "low", "high")] == pytest.approx([truth.mean, truth.low, truth.high], rel=1e-5)
@@ -61,7 +61,7 @@ def test_means_intervals_and_paired_differences_are_those_of_tasks_by_seeds():
 
 
 def test_with_a_seed_missing_differences_are_over_the_seeds_that_both_have():
-    found = summarize("made", SWEEP, results(random=1), {"made-random-s1": "failed"})
+    found = summarize("made", SWEEP, results(random=1), {"made-random-s1": "failed"}, {})
     good = found["arms"]["good"]["measures"]["nll"]
     assert (good["seeds"], good["minus_baseline"]["seeds"], found["arms"]["random"]["experiments"]) == (3, 2, 2)
     assert good["minus_baseline"]["mean"] == pytest.approx((NLL["good"] - NLL["random"])[:, [0, 2]].mean(), rel=1e-5)
@@ -77,12 +77,12 @@ def test_one_seed_gives_the_t_interval_over_tasks_and_one_task_gives_none():
 
 
 def test_an_arm_or_a_baseline_without_experiments_leaves_the_others_as_they_are():
-    without_random = summarize("made", SWEEP, [one for one in results() if one.experiment.arm != "random"], {})
+    without_random = summarize("made", SWEEP, [one for one in results() if one.experiment.arm != "random"], {}, {})
     assert without_random["arms"]["good"]["measures"]["nll"]["minus_baseline"] is None
     assert without_random["base"]["measures"] == {}
-    without_good = summarize("made", SWEEP, [one for one in results() if one.experiment.arm != "good"], {})
+    without_good = summarize("made", SWEEP, [one for one in results() if one.experiment.arm != "good"], {}, {})
     assert without_good["arms"]["good"] == {"experiments": 0, "measures": {}}
-    for found in (without_random, without_good, summarize("made", SWEEP, [], {})):
+    for found in (without_random, without_good, summarize("made", SWEEP, [], {}, {})):
         assert "| good |" in table(found)
         assert "not run" in svg(found)
 
@@ -91,22 +91,22 @@ def test_other_targets_and_missing_metrics_are_refused():
     fewer = result("good", 0)
     del fewer.scores["tuned"]["task3"]
     with pytest.raises(InputError, match="made-good-s0: scored 5 target tasks, made-random-s0 6, not the same"):
-        summarize("made", SWEEP, [result("random", 0), fewer], {})
+        summarize("made", SWEEP, [result("random", 0), fewer], {}, {})
     other = SWEEP.model_copy(update={"metrics": {"bleu": "higher"}})
     with pytest.raises(InputError, match=r"metrics: 'bleu' is missing for task0 in made-random-s0\. There are: nll, rouge_l"):
-        summarize("made", other, [result("random", 0)], {})
+        summarize("made", other, [result("random", 0)], {}, {})
 
 
 def test_the_table_says_whether_tokens_are_equal():
-    assert "equal within 0.0%" in table(summarize("made", SWEEP, results(), {}))
+    assert "equal within 0.0%" in table(summarize("made", SWEEP, results(), {}, {}))
     uneven = [result("random", 0), result("good", 0, tokens=1500)]
-    assert "NOT EQUAL: 50.0% more in good than in random" in table(summarize("made", SWEEP, uneven, {}))
+    assert "NOT EQUAL: 50.0% more in good than in random" in table(summarize("made", SWEEP, uneven, {}, {}))
 
 
 def test_the_figure_repeats_byte_for_byte_and_shows_every_arm_and_seed():
-    summary = summarize("made", SWEEP, results(), {})
+    summary = summarize("made", SWEEP, results(), {}, {})
     figure = svg(summary)
-    assert figure == svg(summarize("made", SWEEP, results()[::-1], {}))
+    assert figure == svg(summarize("made", SWEEP, results()[::-1], {}, {}))
     root = ElementTree.fromstring(figure)
     text = "\n".join("".join(node.itertext()) for node in root.iter("{http://www.w3.org/2000/svg}text"))
     assert all(

@@ -4,6 +4,7 @@ Not a stage: `make sweep NAME=selection` runs it. For every seed and every arm o
 <name>-<arm>-s<seed>, run in a clone of what is committed (.scratch/sweeps/<name>/), so that the files here stay as they are.
 What is there for the same parameters and code is not run again; a killed sweep goes on where it stopped, in the middle of a
 stage that has checkpoints. A failed experiment is told, the others go on, and the exit status is 1. --gather runs nothing.
+What `tune` names is tuned first, arm by arm.
 
 Reads:  sweeps/<name>.yaml; profiles/<profile>.yaml; reports/scores.json and reports/finetune.json of every experiment
 Writes: the experiments (`dvc exp show`, `dvc exp apply`); reports/sweeps/<name>.json: settings, and for every arm means,
@@ -25,12 +26,13 @@ from instune.errors import InputError
 from instune.results import write_json, write_text
 from stages.check import check
 from tools.bed import write_params
-from tools.sweep.found import RESULTS, Found, find, head, json_at
-from tools.sweep.place import Failed, Place, alone, discard, prepare, run
-from tools.sweep.plan import Experiment, experiments_of, read_sweep
+from tools.sweep.found import RESULTS, find, head, json_at
+from tools.sweep.place import Failed, Place, alone, discard, folder_of, prepare, run
+from tools.sweep.plan import Experiment, Sweep, experiments_of, read_sweep
 from tools.sweep.plot import svg
 from tools.sweep.summary import result_of, summarize
 from tools.sweep.table import table
+from tools.sweep.tune import tune_all, tuned
 
 ROOT = Path(__file__).parents[2]
 
@@ -68,20 +70,48 @@ def run_all(place: Place, experiments: Iterable[Experiment], commit: str) -> dic
     return failures
 
 
-def gather(name: str, root: Path, found: Mapping[str, Found], failures: Mapping[str, str]) -> None:
+def planned(name: str, sweep: Sweep, root: Path) -> list[Experiment]:
+    """The experiments, each arm with what is best for it."""
+    found = tuned(name, sweep, folder_of(root, name))
+    best = {arm: {key: one["chosen"] for key, one in keys.items()} for arm, keys in found.items()}
+    return experiments_of(name, sweep, root, best)
+
+
+def gather(name: str, root: Path, commit: str, failures: Mapping[str, str]) -> None:
     """Write the summary and the figure of what is there, print the table."""
     sweep = read_sweep(root / f"sweeps/{name}.yaml")
-    results, missing = [], {}
-    for experiment in experiments_of(name, sweep, root):
+    experiments = planned(name, sweep, root)
+    found, results, missing = find(root, experiments, commit), [], {}
+    for experiment in experiments:
         rev = found[experiment.name].rev
         if rev:
             results.append(result_of(experiment, *(json_at(root, rev, path) for path in RESULTS)))
         else:
             missing[experiment.name] = "failed" if experiment.name in failures else found[experiment.name].why
-    summary = summarize(name, sweep, results, missing)
+    summary = summarize(name, sweep, results, missing, tuned(name, sweep, folder_of(root, name)))
     write_json(root / f"reports/sweeps/{name}.json", summary)
     write_text(root / f"reports/sweeps/{name}.svg", svg(summary))
     print(table(summary))
+
+
+def run_missing(name: str, root: Path, commit: str) -> dict[str, str]:
+    """Tune, then run what is not there; returns what failed."""
+    sweep = read_sweep(root / f"sweeps/{name}.yaml")
+    check_params(experiments_of(name, sweep, root, {}))
+    with alone(root, name) as place:
+        tune_all(name, sweep, place, commit)
+        experiments = planned(name, sweep, root)
+        found = find(root, experiments, commit)
+        todo = [experiment for experiment in experiments if not found[experiment.name].rev]
+        print(
+            f"{name}: {len(experiments) - len(todo)} of {len(experiments)} experiments are there, {len(todo)} to run", flush=True
+        )
+        for experiment in todo:
+            print(f"  {experiment.name}: {found[experiment.name].why}", flush=True)
+        if not todo:
+            return {}
+        check_params(todo)
+        return run_all(place, todo, commit)
 
 
 def main(name: str, *, gather_only: bool = False, root: Path = ROOT) -> None:
@@ -91,27 +121,12 @@ def main(name: str, *, gather_only: bool = False, root: Path = ROOT) -> None:
         InputError: the sweep's file, a parameter, or uncommitted code.
         SystemExit: 1, where an experiment failed.
     """
-    experiments = experiments_of(name, read_sweep(root / f"sweeps/{name}.yaml"), root)
-    commit, failures = head(root), {}
-    if gather_only:
-        found = find(root, experiments, commit)
-    else:
-        with alone(root, name) as place:
-            found = find(root, experiments, commit)
-            todo = [experiment for experiment in experiments if not found[experiment.name].rev]
-            print(
-                f"{name}: {len(experiments) - len(todo)} of {len(experiments)} experiments are there, {len(todo)} to run",
-                flush=True,
-            )
-            for experiment in todo:
-                print(f"  {experiment.name}: {found[experiment.name].why}", flush=True)
-            if todo:
-                check_params(todo)
-                failures = run_all(place, todo, commit)
-                found = find(root, experiments, commit)
-    gather(name, root, found, failures)
+    read_sweep(root / f"sweeps/{name}.yaml")
+    commit = head(root)
+    failures = {} if gather_only else run_missing(name, root, commit)
+    gather(name, root, commit, failures)
     if failures:
-        sys.exit(f"{name}: {len(failures)} of {len(experiments)} experiments failed; `make sweep NAME={name}` tries them again")
+        sys.exit(f"{name}: {len(failures)} experiments failed; `make sweep NAME={name}` tries them again")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 import subprocess
@@ -90,6 +91,16 @@ def differences(root: Path, rev: str, commit: str) -> list[str]:
         if before.get(path) != after.get(path) and _within(path.removesuffix(".dvc"), deps) and not _within(path, written):
             found.add(path)
     return sorted(found)
+
+
+def code_at(root: Path, commit: str) -> str:
+    """A hash of what stages run and read at a commit: their code, tracked data, dvc.yaml; not of what they write."""
+    stages = yaml_at(root, commit, "dvc.yaml")["stages"].values()
+    deps = {dep for stage in stages for dep in stage.get("deps", []) if isinstance(dep, str)} | {"dvc.yaml"}
+    outs = {one if isinstance(one, str) else next(iter(one)) for stage in stages for one in stage.get("outs", [])}
+    blobs = sorted(_blobs(root, commit).items())
+    kept = [pair for pair in blobs if _within(pair[0].removesuffix(".dvc"), deps) and not _within(pair[0], outs)]
+    return hashlib.sha256(json.dumps(kept).encode()).hexdigest()
 
 
 def references(root: Path) -> dict[str, list[str]]:

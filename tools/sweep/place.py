@@ -22,6 +22,7 @@ from tools.bed import write_params
 from tools.sweep.found import git
 from tools.sweep.plan import Experiment
 
+BEGUN = "begun.json"  # what the clone is in the middle of
 SAID = 12  # last lines of a failed experiment's output that are shown
 
 
@@ -69,10 +70,15 @@ class Place:
             raise Failed("\n".join([line for line in lines if line.strip()][-SAID:]))
 
 
+def folder_of(root: Path, name: str) -> Path:
+    """Where a sweep has its clone, its logs and what it has tuned."""
+    return root / ".scratch/sweeps" / name
+
+
 @contextmanager
 def alone(root: Path, name: str) -> Iterator[Place]:
     """The place of a sweep, for one process at a time; waits for an experiment that a killed call has left running."""
-    folder = root / ".scratch/sweeps" / name
+    folder = folder_of(root, name)
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as stream:
         try:
@@ -118,22 +124,42 @@ def _begin(place: Place, experiment: Experiment, commit: str, log: Path) -> None
         place.dvc(place.clone, log, "checkout", "--force", *data)
 
 
-def run(place: Place, experiment: Experiment, commit: str) -> None:
-    """Run one experiment, or go on with it where it was killed, and bring it into the user's repository.
-
-    Raises:
-        Failed: a stage ends with an error, or tracked data is not in the cache.
-    """
-    log, begun = place.log(experiment), place.folder / "begun.json"
+def _ready(place: Place, experiment: Experiment, commit: str) -> Path:
+    """The clone as the experiment needs it, or as a kill has left it in the middle of that; returns the log."""
+    log, begun = place.log(experiment), place.folder / BEGUN
     state = {"commit": commit, "name": experiment.name, "params": experiment.params}
     log.unlink(missing_ok=True)
     if not begun.exists() or read_json(begun) != state:
         begun.unlink(missing_ok=True)
         _begin(place, experiment, commit, log)
         write_json(begun, state)
+    return log
+
+
+def try_stage(place: Place, experiment: Experiment, commit: str, stage: str) -> Path:
+    """Run an experiment as far as a stage, or go on with that where it was killed; returns the clone with its reports.
+
+    Raises:
+        Failed: a stage ends with an error, or tracked data is not in the cache.
+    """
+    log = _ready(place, experiment, commit)
+    place.dvc(place.clone, log, "repro", stage)
+    place.dvc(place.clone, log, "commit", "--force", "--with-deps", stage)
+    (place.folder / BEGUN).unlink()
+    log.unlink()
+    return place.clone
+
+
+def run(place: Place, experiment: Experiment, commit: str) -> None:
+    """Run one experiment, or go on with it where it was killed, and bring it into the user's repository.
+
+    Raises:
+        Failed: a stage ends with an error, or tracked data is not in the cache.
+    """
+    log = _ready(place, experiment, commit)
     place.dvc(place.clone, log, "repro")
     place.dvc(place.clone, log, "commit", "--force")  # only this puts stages with uncached reports into the run cache
-    begun.unlink()
+    (place.folder / BEGUN).unlink()
     new = git(place.clone, "ls-files", "--others", "--exclude-standard", "-z").split("\0")
     untracked = [f"--include-untracked={path}" for path in new if path]  # reports that the commit does not have yet
     place.dvc(place.clone, log, "exp", "save", "--force", "--name", experiment.name, *untracked)

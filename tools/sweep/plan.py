@@ -16,6 +16,17 @@ from instune.errors import InputError
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # a part of a Git reference
 
 
+class Tune(Section):
+    """A parameter that every arm has at the value which is best for it, by a stage's report under the first seed."""
+
+    key: str  # section.key
+    values: Annotated[list[Any], Field(min_length=2)]  # to try, ascending where they are numbers
+    stage: Name  # reproduced for each of them
+    report: str  # JSON that it writes
+    measure: str  # keys in it, joined by dots, lower is better; `*`: the mean over a list
+    arms: list[Name] | None = None  # null: all
+
+
 class Sweep(Section):
     """The content of sweeps/<name>.yaml."""
 
@@ -23,8 +34,10 @@ class Sweep(Section):
     profile: Name  # profiles/<profile>.yaml, which every arm starts from
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]  # of the key `seed`
     baseline: Name  # the arm that the others are compared with
-    arms: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]  # arm -> {section.key: value}, over the profile
+    over: dict[str, Any] = Field(default_factory=dict)  # {section.key: value} over the profile, of every arm
+    arms: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]  # arm -> {section.key: value}, over those
     metrics: Annotated[dict[str, Literal["lower", "higher"]], Field(min_length=1)]  # of reports/scores.json -> what is better
+    tune: list[Tune] = Field(default_factory=list)  # one after the other, before the experiments
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,9 @@ def read_sweep(path: Path) -> Sweep:
         problems.append(f"baseline: {sweep.baseline!r} is no arm. Arms: {', '.join(sweep.arms)}.")
     if len(set(sweep.seeds)) < len(sweep.seeds):
         problems.append(f"seeds: {sweep.seeds} has a seed twice. Name each once.")
+    for number, tune in enumerate(sweep.tune):
+        if unknown := sorted(set(tune.arms or []) - set(sweep.arms)):
+            problems.append(f"tune.{number}.arms: {', '.join(unknown)} is no arm. Arms: {', '.join(sweep.arms)}.")
     _refuse(path, problems)
     return sweep
 
@@ -97,25 +113,47 @@ def changed(params: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
     return result
 
 
-def experiments_of(name: str, sweep: Sweep, root: Path) -> list[Experiment]:
-    """The experiments of a sweep, seed by seed.
+def arms_of(name: str, sweep: Sweep, root: Path) -> dict[str, dict[str, Any]]:
+    """Arm -> its parameters, as yet untuned and with the profile's seed.
 
     Raises:
-        InputError: the profile is missing, or an arm names a parameter that it does not have or the seed.
+        InputError: the profile is missing, or an arm or `tune` names a parameter that it does not have or the seed.
     """
     profile = root / "profiles" / f"{sweep.profile}.yaml"
     if not profile.exists():
         there = ", ".join(sorted(path.stem for path in profile.parent.glob("*.yaml"))) or "none"
         raise InputError(f"profile: {sweep.profile!r} is no file of profiles/. There are: {there}.")
     params, problems, arms = read_params(profile), [], {}
+    try:
+        params = changed(params, sweep.over)
+    except InputError as error:
+        problems.append(f"over: {error}")
     for arm, changes in sweep.arms.items():
         try:
-            if "seed" in changes:
+            if "seed" in {**sweep.over, **changes}:
                 raise InputError("seed: is set by the sweep's `seeds`. Take it out of the arm.")
             arms[arm] = changed(params, changes)
         except InputError as error:
             problems.append(f"arms.{arm}: {error}")
+    for number, tune in enumerate(sweep.tune):
+        try:
+            changed(params, {tune.key: None})
+        except InputError as error:
+            problems.append(f"tune.{number}.key: {error}")
     _refuse(root / "sweeps" / f"{name}.yaml", problems)
+    return arms
+
+
+def experiments_of(name: str, sweep: Sweep, root: Path, tuned: Mapping[str, Mapping[str, Any]]) -> list[Experiment]:
+    """The experiments of a sweep, seed by seed.
+
+    Args:
+        tuned: arm -> {section.key: value}, what tuning found.
+
+    Raises:
+        InputError: as of `arms_of`.
+    """
+    arms = {arm: changed(values, tuned.get(arm, {})) for arm, values in arms_of(name, sweep, root).items()}
     return [
         Experiment(f"{name}-{arm}-s{seed}", arm, seed, changed(values, {"seed": seed}))
         for seed in sweep.seeds

@@ -115,14 +115,17 @@ def _tokens(values: list[int]) -> dict[str, float | int]:
     return {"mean": fmean(values), "least": min(values), "most": max(values)}
 
 
-def summarize(name: str, sweep: Sweep, results: Iterable[Result], missing: Mapping[str, str]) -> dict[str, Any]:
+def summarize(
+    name: str, sweep: Sweep, results: Iterable[Result], missing: Mapping[str, str], tuned: Mapping[str, Any]
+) -> dict[str, Any]:
     """The content of reports/sweeps/<name>.json.
 
     Args:
         missing: experiment -> why there is no result of it.
+        tuned: arm -> section.key -> {"chosen", "trials": [[value, loss], ...]}.
 
     Returns:
-        about, settings, missing; base (the model before fine-tuning, under the baseline's seeds): measures; arms: arm ->
+        about, settings, missing, tuned; base (the model before fine-tuning, under the baseline's seeds): measures; arms: arm ->
         {"experiments", "tokens", "with_loss", "measures": {metric: {mean, low, high, tasks, seeds, by_seed, minus_baseline}}}.
         p_holm is corrected for all arms against the baseline, metric by metric.
     """
@@ -146,5 +149,5 @@ def summarize(name: str, sweep: Sweep, results: Iterable[Result], missing: Mappi
     baseline = by_arm[sweep.baseline]
     base = {metric: _measure(baseline, "base", metric, tasks) for metric in sweep.metrics} if baseline else {}
     settings = sweep.model_dump(exclude={"about"}) | {"confidence": CONFIDENCE, "targets": tasks}
-    content = {"about": sweep.about, "settings": settings, "missing": dict(missing), "base": {"measures": base}, "arms": arms}
-    return rounded({"sweep": name, **content})
+    content = {"about": sweep.about, "settings": settings, "missing": dict(missing), "tuned": tuned}
+    return rounded({"sweep": name, **content, "base": {"measures": base}, "arms": arms})

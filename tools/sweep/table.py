@@ -42,6 +42,17 @@ def _token_remark(arms: Mapping[str, Mapping[str, Any]]) -> str:
     return f"- Tokens: trained on, prompts included, mean over seeds; {said}."
 
 
+def _tuned_remarks(tuned: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A line per parameter: what each arm has, with a mark where it is the least or the greatest of the values tried."""
+    by_key: dict[str, list[str]] = {}
+    for arm, keys in tuned.items():
+        for key, found in keys.items():
+            tried = [value for value, _ in found["trials"]]
+            edge = "*" if found["chosen"] in (tried[0], tried[-1]) else ""
+            by_key.setdefault(key, []).append(f"{arm} {found['chosen']}{edge}")
+    return [f"- {key}, tuned on validation tasks under the first seed: {', '.join(of)}." for key, of in by_key.items()]
+
+
 def table(summary: Mapping[str, Any]) -> str:
     """Title, one row per arm in the order of its file, the model before fine-tuning, and remarks.
 
@@ -63,7 +74,10 @@ def table(summary: Mapping[str, Any]) -> str:
         f"- Intervals: {share}, tasks and seeds both drawn (with one seed: over tasks); differences are paired by task and seed."
         f" p: two-sided, corrected by Holm for all arms against {baseline}, each metric for itself.",
         _token_remark(arms),
+        *_tuned_remarks(summary["tuned"]),
     ]
+    if any("*" in remark for remark in remarks):
+        remarks.append("- *: the least or the greatest of the values tried; a better one may lie beyond.")
     if missing:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
         remarks.append(f"- INCOMPLETE, {len(missing)} experiment(s) are missing: {reasons}.")
