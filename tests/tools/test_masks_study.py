@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from nltk.translate.bleu_score import corpus_bleu
+from sweep_repository import commit, run
 
 from instune.config import read_params
+from instune.evaluation.predictions import write_predictions
 from instune.results import read_json
 from instune.tuning.mixture import split_validation
 from tests.report.made import predictions
@@ -118,7 +121,20 @@ def test_equal_data_give_equal_figures():
     arms = summarize([made_run(arm, seed, 0.1 * seed) for arm in ("it", "im") for seed in (0, 1)], ["it", "im"], "it")
     assert arms_svg(arms, {"it": 0.0, "im": 1.0}) == arms_svg(arms, {"it": 0.0, "im": 1.0})
     one = [{"ratio": 1.0, "rows": 5, "mean": 0.1, "low": None, "high": None}]
-    assert "ln x" not in gains_svg(one, one)
+    drawn = gains_svg(one, one)
+    assert "ln x" not in drawn
+    assert "mathdefault" not in drawn  # tick labels are plain text
+
+
+def test_predictions_are_read_as_the_revision_has_them(tmp_path):
+    run(tmp_path, "git", "init", "--quiet")
+    run(tmp_path, sys.executable, "-m", "dvc", "init", "--quiet")
+    rows = said(["now"], ["then"])
+    write_predictions(tmp_path / "data/predictions/tuned", rows)
+    run(tmp_path, sys.executable, "-m", "dvc", "add", "--quiet", "data/predictions/tuned")
+    commit(tmp_path, "before")
+    write_predictions(tmp_path / "data/predictions/tuned", said(["later"], ["then"]))
+    assert tool.predictions_at(tmp_path, "HEAD") == rows
 
 
 def test_the_sweeps_share_their_recipe_but_for_what_they_compare():

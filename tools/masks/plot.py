@@ -59,6 +59,8 @@ def _gain(axes: Axes, found: Sequence[Mapping[str, Any]], key: str, label: str) 
     for x, one in zip((x for x, _ in points), found, strict=True):
         _bar(axes, x, one["mean"], one, upright=True)
     axes.set_xscale("log")
+    axes.set_xticks([x for x, _ in points], [f"{x:.3g}" for x, _ in points])
+    axes.minorticks_off()
     axes.axhline(0, color=MUTED, linewidth=0.6)
     title = f"IM's gain by {label}"
     if fitted := line(points):
