@@ -7,19 +7,25 @@ Writes: reports/preview.html: for every pool the first example of a source task,
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
+
+from transformers import PreTrainedTokenizerBase
 
 from instune import config, models
 from instune.conversations import is_conversation
 from instune.errors import InputError
-from instune.prompts import Prompt, TemplateName, choose_wording, load_template
+from instune.prompts import Prompt, TemplateName, load_template
 from instune.records import Example, Task, read_examples, read_tasks
+from instune.report.mask import page, terminal
+from instune.report.tables import plain
 from instune.results import write_text
 from instune.targets import Targets, source_tasks
-from instune.tuning.labels import Row, build_row
-from instune.tuning.preview import page, terminal, tokens_of
+from instune.tuning.preview import tokens_of
+from instune.tuning.rows import Counts, RowBuilder
+from instune.tuning.tokens import Token
 from stages.command import run
 from stages.finetune import Params
 
@@ -34,44 +40,45 @@ def first_of_each(tasks: Mapping[str, Task], examples: Iterable[Example]) -> lis
     return list(first.values())
 
 
-def main(*, tasks: Path, examples: Path, model: Path, out: Path) -> None:
-    """Write the page and print the sample of the template in use."""
-    values = config.load(SECTIONS)
-    prompt, weights, pool = values["prompt"], values["finetune"].loss_mask, read_tasks(tasks)
-    tokenizer, seq2seq = models.load_tokenizer(model), models.load_config(model).is_encoder_decoder
-    shown = first_of_each(pool, read_examples(examples, source_tasks(pool, values["targets"])))
-    samples, refused = {}, []
+def shown_under_each(
+    examples: Iterable[Example],
+    pool: Mapping[str, Task],
+    tokenizer: PreTrainedTokenizerBase,
+    values: Mapping[str, Any],
+    *,
+    seq2seq: bool,
+) -> tuple[dict[str, list[Token]], list[str]]:
+    """Title -> tokens under every template, the one in use first, and what could not be shown, with the reason."""
+    params, prompt, samples, refused = values["finetune"], values["prompt"], {}, []
+    masked = {"weights": params.loss_mask, "turns": params.loss_turns, "normalize_by": "weights"}  # which leaves rows unscaled
     for name in sorted(get_args(TemplateName), key=lambda name: name != prompt.template):
         try:
             template = load_template(name, tokenizer, seq2seq=seq2seq)
+            builder = RowBuilder(pool, tokenizer, template, prompt, **masked, seed=values["seed"])
         except InputError as error:
-            refused.append(str(error))
+            refused.append(f"{name}: {error}")
             continue
-        for example in shown:
-            task = pool[example.task_id]
-            row = build_row(
-                task,
-                example,
-                tokenizer=tokenizer,
-                prompt=template,
-                wording=choose_wording(task, example, how=prompt.wording, seed=values["seed"]),
-                exemplars=task.positive_examples[: prompt.exemplars],
-                output=example.references[0],
-                max_tokens=prompt.max_tokens,
-                max_instruction_tokens=prompt.max_instruction_tokens,
-                max_input_tokens=prompt.max_input_tokens,
-                instruction_position=prompt.instruction_position,
-            )
-            title = f"{name}: {task.pool}, {example.example_id}"
-            if isinstance(row, Row):
-                samples[title] = tokens_of(row, tokenizer, weights)
+        for example in examples:
+            title, counts = f"{name}: {pool[example.task_id].pool}, {example.example_id}", Counts()
+            row = builder.build(example, counts)
+            if row is None:
+                refused += [f"{title}: {reason}" for reason in counts.dropped]
             else:
-                refused.append(f"{title}: {row.reason}")
-    for title in [title for title in samples if title.startswith(f"{prompt.template}:")]:
-        print(f"{title}\n{terminal(samples[title])}\n")
+                samples[title] = tokens_of(row, tokenizer)
+    return samples, refused
+
+
+def main(*, tasks: Path, examples: Path, model: Path, out: Path) -> None:
+    """Write the page and print the samples."""
+    values, pool = config.load(SECTIONS), read_tasks(tasks)
+    tokenizer, seq2seq = models.load_tokenizer(model), models.load_config(model).is_encoder_decoder
+    shown = first_of_each(pool, read_examples(examples, source_tasks(pool, values["targets"])))
+    samples, refused = shown_under_each(shown, pool, tokenizer, values, seq2seq=seq2seq)
+    for title, tokens in samples.items():
+        print(f"{title}\n{terminal(tokens, colored=sys.stdout.isatty())}\n")
     print("\n".join(refused))
-    given = ", ".join(f"{segment} {weight:g}" for segment, weight in weights.items())
-    write_text(out, page(samples, heading=f"Weights: {given}. The template in use is {prompt.template}."))
+    given, used = plain(config.read_params()["finetune"]["loss_mask"]), values["prompt"].template
+    write_text(out, page(samples, heading=f"finetune.loss_mask: {given}. Template in use: {used}.", refused=refused))
     print(f"{out}: {len(samples)} samples; open it in a browser")
 
 

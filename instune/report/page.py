@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from instune.evaluation.metrics import TEXT_METRICS, exact_match
 from instune.evaluation.predictions import Prediction
-from instune.report import data, learned, numbers, plots, selection, tables
+from instune.report import data, learned, mask, numbers, plots, selection, tables
 from instune.report.inputs import Curves, Inputs, Pair
 
 PACKAGED_NOTE = "instruction-tuned, was 4-bit"
@@ -132,6 +132,8 @@ def _run(inputs: Inputs) -> dict[str, Any]:
         "fold_ends": [f"fold {number} {end}" for number in folds for end in ("first", "last")],
         "optimize_plots": curve_plots(inputs.optimize_curves, "optimize"),
         "finetune": inputs.finetune,
+        "mask": mask.view(inputs.finetune["sample"]),
+        "mask_style": mask.TOKENS,
         "finetune_plots": curve_plots(inputs.finetune_curves, "finetune"),
         "samples": {task: [_sample(pair) for pair in pairs] for task, pairs in inputs.samples.items()},
         "left_out": left_out(inputs),

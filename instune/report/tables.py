@@ -50,7 +50,7 @@ def segments(finetune: Mapping[str, Any]) -> Rows:
     tokens, weights = finetune["tokens"], finetune["loss_weights"]
     return [
         [name, plain(tokens[name]), f"{100 * tokens[name] / tokens['all']:.1f} %", plain(weights[name])]
-        for name in sorted(weights, key=lambda name: -tokens[name])
+        for name in sorted(weights.keys() & tokens.keys(), key=lambda name: (-tokens[name], name))
     ]
 
 

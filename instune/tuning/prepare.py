@@ -16,7 +16,9 @@ from instune.records import Example, Task
 from instune.tuning.labels import LossTurns, loss_weights
 from instune.tuning.loss import Normalization
 from instune.tuning.mixture import round_robin, split_validation, weighted
+from instune.tuning.preview import tokens_of
 from instune.tuning.rows import Counts, RowBuilder, Show, TrainingRow
+from instune.tuning.tokens import Token
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Prepared:
 
     Attributes:
         passes: how often the training tasks' examples were begun; above 1, examples repeat.
+        sample: tokens of the first row, with the mask's own weights.
     """
 
     rows: list[TrainingRow]
@@ -33,6 +36,7 @@ class Prepared:
     passes: int
     training_tasks: list[str]
     validation_tasks: list[str]
+    sample: list[Token]
 
 
 def group_by_task(task_ids: Sequence[str], examples: Iterable[Example]) -> dict[str, list[Example]]:
@@ -113,7 +117,10 @@ def prepare(
     measured = builder(weights=loss_weights("it"), normalize_by="weights")
     held_out = round_robin({task_id: groups[task_id] for task_id in validation_tasks}, seed=seed)
     validation = measured.first(held_out, count=validation_rows)
-    return Prepared(rows, validation, counts, passes, training_tasks, validation_tasks)
+    first = next(one for one in trained_on[rows[0].task_id] if one.example_id == rows[0].example_id)
+    unscaled = builder(weights=weights, turns=turns, normalize_by="weights", show=show).build(first, Counts())
+    sample = tokens_of(unscaled, tokenizer)
+    return Prepared(rows, validation, counts, passes, training_tasks, validation_tasks, sample)
 
 
 def _known(selected: Sequence[str], tasks: Mapping[str, Task]) -> Sequence[str]:
@@ -146,6 +153,11 @@ def summary(data: Prepared, *, weights: Mapping[str, float], kind: str) -> dict:
         "dropped": dict(counts.dropped),
         "truncated": dict(counts.truncated),
         "merged_at_output": counts.merged,
+        "sample": {
+            "task_id": data.rows[0].task_id,
+            "example_id": data.rows[0].example_id,
+            "tokens": [[token.text, token.segment, token.weight] for token in data.sample],
+        },
     }
 
 

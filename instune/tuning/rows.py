@@ -39,6 +39,7 @@ class TrainingRow:
         soft: first position and length of the soft instruction.
         source: length of a seq2seq model's source, 0 for a causal model.
         example_id: unique within its task.
+        segments: (T,) one byte a token, the index into `SEGMENTS` of its owner.
     """
 
     input_ids: list[int]
@@ -49,6 +50,7 @@ class TrainingRow:
     soft: tuple[int, int] = (0, 0)
     source: int = 0
     example_id: str = ""
+    segments: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -158,6 +160,7 @@ class RowBuilder:
             row.soft,
             row.source,
             row.example_id,
+            bytes(row.segments),
         )
 
     def _output_tokens(self, row: Row) -> int:

@@ -217,6 +217,11 @@ FINETUNE = {
     "steps": 40,
     "train_loss": 1.125,
     "validation_nll": {"before": 2.9, "after": 1.5},
+    "sample": {
+        "task_id": "task0_source",
+        "example_id": "task0_source-0",
+        "tokens": [["<|user|>\n", "template", 0.0], ["Name the <b>.", "instruction", 0.5], ["red", "output", 1.0]],
+    },
 }
 PARAMS = """\
 seed: 0

@@ -36,6 +36,7 @@ def test_every_template_of_a_source_task_and_nothing_of_a_target(tmp_path, monke
     assert "task6" not in html
     assert "task7" not in html
     assert "output: 2 tokens, 2 with loss, weight 2" in printed
+    assert "\x1b[" not in printed  # no terminal reads this
 
 
 def test_a_pool_shows_a_conversation_too_and_names_the_templates_that_cannot(

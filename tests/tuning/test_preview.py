@@ -1,50 +1,43 @@
-"""What is shown is what is trained on, and text from data stays text."""
+"""What is shown is what is trained on."""
 
 from __future__ import annotations
 
 from makers import make_example, make_task
 
-from instune.prompts import load_template
-from instune.tuning.labels import build_row, labels_and_weights, loss_weights
-from instune.tuning.preview import Token, counts, page, terminal, tokens_of
+from instune.prompts import Prompt, load_template
+from instune.tuning.labels import loss_weights
+from instune.tuning.preview import tokens_of
+from instune.tuning.rows import Counts, RowBuilder, Shown
+from instune.tuning.tokens import Token, counts
+
+PROMPT = Prompt(
+    template="plain",
+    wording="any",
+    instruction_position="before",
+    exemplars=0,
+    max_instruction_tokens=50,
+    max_input_tokens=50,
+    max_tokens=100,
+)
 
 
-def test_tokens_carry_the_weights_of_the_loss(tokenizer):
+def test_tokens_are_those_of_the_row_with_its_weights_and_owners(tokenizer):
     task = make_task(0)
-    row = build_row(
-        task,
-        make_example(task, 0),
-        tokenizer=tokenizer,
-        prompt=load_template("plain", tokenizer),
-        wording="unused",
-        output="red",
-        max_tokens=100,
-        max_instruction_tokens=50,
-        max_input_tokens=50,
-        soft_tokens=2,
+    settings = {"weights": loss_weights("im"), "normalize_by": "weights", "seed": 0, "show": lambda *_: Shown(soft_tokens=2)}
+    row = RowBuilder({"task0": task}, tokenizer, load_template("plain", tokenizer), PROMPT, **settings).build(
+        make_example(task, 0), Counts()
     )
-    tokens = tokens_of(row, tokenizer, loss_weights("im"))
+    tokens = tokens_of(row, tokenizer)
     assert "".join(token.text for token in tokens) == "\u25c6\u25c6\n\nThe apple 0 is red.\n\nOutput:\nred<|im_end|>"
-    assert [token.weight for token in tokens] == labels_and_weights(row, loss_weights("im"))[1]
+    assert [token.weight for token in tokens] == row.loss_weights
     assert [token.weight for token in tokens[:2]] == [0.0, 0.0]
+    owned = {
+        segment: "".join(one.text for one in tokens if one.segment == segment) for segment in ("input", "template", "output")
+    }
+    assert owned == {"input": "The apple 0 is red.", "template": "\n\n\n\nOutput:\n", "output": "red<|im_end|>"}
+    assert all((token.weight == 0) == (token.segment in ("template", "instruction")) for token in tokens)
 
 
 def test_counts_by_hand():
     tokens = [Token("a", "input", 0.5), Token("b", "input", 0.0), Token("c", "output", 2.0)]
     assert counts(tokens) == [("input", 2, 1, 0.5), ("output", 1, 1, 2.0)]
-
-
-def test_page_escapes_text_and_marks_loss_alone():
-    html = page({"<t>": [Token("<script>", "input", 0.0), Token("&", "output", 1.0)]}, heading="<h>")
-    assert "<script>" not in html
-    assert "&lt;script&gt;" in html
-    assert "&lt;t&gt;" in html
-    assert "&lt;h&gt;" in html
-    assert html.count('class="loss"') == 1
-
-
-def test_terminal_shows_control_characters_of_data_instead_of_sending_them():
-    shown = terminal([Token("\x1b[2J", "input", 0.0), Token("red", "output", 1.0)])
-    assert "\x1b[2J" not in shown
-    assert "\\x1b[2J" in shown
-    assert "\x1b[31;7mred\x1b[0m" in shown
