@@ -70,3 +70,22 @@ def head_at(model: PreTrainedModel, keep: torch.Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def hidden_at(model: PreTrainedModel, keep: torch.Tensor) -> Iterator[list[torch.Tensor]]:
+    """Within this context each pass of the model adds the hidden states (N, d) that its output embeddings would read at `keep`.
+
+    Its own logits are then those of the first of these places alone, (1, V).
+    """
+    found: list[torch.Tensor] = []
+
+    def gather(_: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
+        found.append(inputs[0][keep])
+        return (found[-1][:1].detach(),)
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(gather)
+    try:
+        yield found
+    finally:
+        handle.remove()
