@@ -37,10 +37,10 @@ def collate_packed(rows: Sequence[TrainingRow], *, soft_prompts: Sequence[torch.
         soft_prompts: (n, d) embeddings of the soft instruction of every row that has one, in row order.
 
     Returns:
-        `input_ids`, `position_ids` (1, T), which start at 0 with every row; `row_starts` (rows + 1,) int32, T at the end; `labels`,
-        `loss_weights` (1, T) as `collate` shifts them: a row's last position predicts nothing, so no row predicts the next one's
-        first token. There is no attention mask: one of ones would make transformers let every row see those before it. Where
-        rows have soft instructions also `soft_places` (1, T) and `soft_embeddings` (number of places, d).
+        `input_ids`, `position_ids` (1, T), which start at 0 with every row; `row_starts` (rows + 1,) int32, T at the end;
+        `labels`, `loss_weights` (1, T) as `collate` shifts them: a row's last position predicts nothing, so no row predicts the
+        next one's first token. There is no attention mask: one of ones would make transformers let every row see those before
+        it. Where rows have soft instructions also `soft_places` (1, T) and `soft_embeddings` (number of places, d).
     """
     starts, soft = [0], torch.zeros(1, sum(len(row.input_ids) for row in rows), dtype=torch.bool)
     for row in rows:
