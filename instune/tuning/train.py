@@ -111,7 +111,7 @@ class Trainer:
         self.accelerator = accelerator
         self.loss = TrainingLoss(model, neftune_alpha=settings.neftune_alpha, kl_weight=settings.kl_weight)
         if settings.gradient_checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": False})
+            model.activation_checkpointing_enable({"use_reentrant": False})
         optimizer = new_optimizer(
             model, settings.optimizer, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )

@@ -12,7 +12,6 @@ imports. The curves have to agree. Rows: AlpaGasus (Dolly 3k) from the shared da
 from __future__ import annotations
 
 import argparse
-import gzip
 import json
 import os
 import platform
@@ -20,176 +19,27 @@ import resource
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
-from time import perf_counter, process_time
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM
 
 from instune.models import autocast_dtype, convert_packaged, load_model, pick_device
 from instune.results import write_json
 from instune.tuning.labels import IGNORE_INDEX
-from instune.tuning.rows import TrainingRow
+from tests.finetune_sides import SIDES, Row, make_packs, small_model
 
-PUBLISHED = Path("../shared/data/instruction_chat/alpagasus_dolly_3k_messages.jsonl.gz")
 OUT = Path("reports/benchmarks/finetune.json")
-RATE, BETAS, EPSILON = 1e-4, (0.9, 0.999), 1e-8
 MASKS = ("it", "all")
-
-
-def clock() -> float:
-    """Seconds: of the processor on a CPU, of the wall where a GPU has to finish first."""
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-        return perf_counter()
-    return process_time()
-
-
-def conversations() -> list[tuple[str, str]]:
-    """Prompt and answer of every single-turn row."""
-    if PUBLISHED.exists():
-        with gzip.open(PUBLISHED, "rt") as lines:
-            rows = [json.loads(line)["messages"] for line in lines]
-        return [(row[-2]["content"], row[-1]["content"]) for row in rows]
-    if not Path("data/pool/examples.parquet").exists():
-        sys.exit("error: no rows. Run `make repro` first: the pool's examples are taken.")
-    from instune.records import read_examples
-
-    return [(example.input, example.references[0]) for example in read_examples(Path("data/pool/examples.parquet"))]
-
-
-def make_packs(folder: Path, mask: str, tokens: int, steps: int) -> list[list[dict[str, Any]]]:
-    """Rows of each step, of at most `tokens` together and taken as they come: token ids and labels."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    packs: list[list[dict[str, Any]]] = [[]]
-    for prompt, answer in conversations():
-        turns = [{"role": "user", "content": prompt}]
-        head = tokenizer.apply_chat_template(turns, add_generation_prompt=True, return_dict=False)
-        ids = head + tokenizer(answer + tokenizer.eos_token, add_special_tokens=False).input_ids
-        labels = ids if mask == "all" else [IGNORE_INDEX] * len(head) + ids[len(head) :]
-        if len(ids) > tokens:
-            continue
-        if sum(len(row["input_ids"]) for row in packs[-1]) + len(ids) > tokens:
-            if len(packs) == steps:
-                return packs
-            packs.append([])
-        packs[-1].append({"input_ids": ids, "labels": labels})
-    raise ValueError(f"{steps} packs of {tokens} tokens are more than there are rows for")
-
-
-def train_ours(folder: Path, packs: list[list[dict[str, Any]]], precision: str) -> tuple[list[float], list[float]]:
-    """Loss of every step and the clock at its end, by this repository's trainer."""
-    from accelerate import Accelerator
-
-    from instune.tuning.optimizers import AdamW
-    from instune.tuning.packing import collate_packed
-    from instune.tuning.row_attention import attend_by_row
-    from instune.tuning.train import Settings, Trainer
-
-    model = load_model(folder)
-    attend_by_row(model)
-    settings = Settings(
-        optimizer=AdamW(name="adamw", beta1=BETAS[0], beta2=BETAS[1], epsilon=EPSILON),
-        learning_rate=RATE,
-        schedule="constant",
-        warmup_share=0.0,
-        weight_decay=0.0,
-        max_grad_norm=1.0,
-        epochs=1,
-        batch_size=1,
-        micro_batch_tokens=sum(len(row["input_ids"]) for row in max(packs, key=len)) * 2,
-        validate_every=1,
-        checkpoint_every=1,
-        precision=precision,
-        packing=True,
-        gradient_checkpointing=False,
-        neftune_alpha=0.0,
-        kl_weight=0.0,
-        seed=0,
-    )
-    groups = [
-        [
-            TrainingRow(
-                row["input_ids"],
-                [IGNORE_INDEX, *row["labels"][1:]],
-                [0.0, *(float(label != IGNORE_INDEX) for label in row["labels"][1:])],
-                float(sum(label != IGNORE_INDEX for label in row["labels"][1:])),
-                "task",
-            )
-            for row in pack
-        ]
-        for pack in packs
-    ]
-    keywords = {"accelerator": Accelerator(cpu=pick_device().type == "cpu"), "validation": ()}
-    with tempfile.TemporaryDirectory() as scratch:
-        rows = [row for group in groups for row in group]
-        keywords |= {"folder": Path(scratch), "log": lambda entry: None}
-        trainer = Trainer(model, rows, collate_packed, settings=settings, **keywords)
-        model.train()
-        losses, ends = [], []
-        for step, group in enumerate(groups):
-            losses.append(trainer._step(step, group)["train/loss"])
-            ends.append(clock())
-    return losses, ends
-
-
-def train_trl(folder: Path, packs: list[list[dict[str, Any]]], precision: str) -> tuple[list[float], list[float]]:
-    """The same by TRL: its collator lays out the packs, its trainer and its chunked loss do the rest."""
-    from datasets import Dataset
-    from transformers import TrainerCallback
-    from trl import SFTConfig, SFTTrainer
-
-    model, ends = load_model(folder), []
-
-    class Clock(TrainerCallback):
-        def on_step_end(self, *args: Any, **settings: Any) -> None:
-            ends.append(clock())
-
-    names = ("input_ids", "labels")
-    rows = [{name: [token for row in pack for token in row[name]] for name in names} for pack in packs]
-    lengths = [{"seq_lengths": [len(row["input_ids"]) for row in pack]} for pack in packs]
-    with tempfile.TemporaryDirectory() as scratch:
-        config = SFTConfig(
-            output_dir=scratch,
-            packing=True,
-            max_length=None,
-            dataset_kwargs={"skip_prepare_dataset": True},  # the packs are given
-            train_sampling_strategy="sequential",
-            per_device_train_batch_size=1,
-            num_train_epochs=1,
-            learning_rate=RATE,
-            lr_scheduler_type="constant",
-            adam_beta1=BETAS[0],
-            adam_beta2=BETAS[1],
-            adam_epsilon=EPSILON,
-            max_grad_norm=1.0,
-            gradient_checkpointing=False,
-            bf16=precision == "bfloat16",
-            use_cpu=pick_device().type == "cpu",
-            logging_steps=1,
-            save_strategy="no",
-            report_to="none",
-            disable_tqdm=True,
-        )
-        data = Dataset.from_list([row | length for row, length in zip(rows, lengths, strict=True)])
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        trainer = SFTTrainer(model, config, train_dataset=data, processing_class=tokenizer, callbacks=[Clock()])
-        trainer.train()
-    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry], ends
-
-
-SIDES = {"ours": train_ours, "trl": train_trl}
 
 
 def run_side(name: str, folder: Path, precision: str) -> None:
     """What a process of its own does: reads the packs from standard input, prints losses, seconds and memory."""
     if name == "trl":
-        import trl.trainer.sft_trainer  # noqa: F401  imports are no part of the memory
-    else:
-        import instune.tuning.train  # noqa: F401
+        import_module("trl.trainer.sft_trainer")  # imports are no part of the memory
     packs = json.load(sys.stdin)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     losses, ends = SIDES[name](folder, packs, precision)
@@ -200,7 +50,7 @@ def run_side(name: str, folder: Path, precision: str) -> None:
     sys.stdout.write("\n" + json.dumps({"losses": losses, "seconds": seconds, "megabytes": peak}) + "\n")
 
 
-def measure(folder: Path, packs: list[list[dict[str, Any]]], precision: str, repeats: int) -> dict[str, dict[str, Any]]:
+def measure(folder: Path, packs: list[list[Row]], precision: str, repeats: int) -> dict[str, dict[str, Any]]:
     """The fastest run of each side, the sides taking turns, with the peak memory of its runs."""
     found: dict[str, dict[str, Any]] = {}
     for _ in range(repeats):
@@ -217,28 +67,17 @@ def measure(folder: Path, packs: list[list[dict[str, Any]]], precision: str, rep
     return found
 
 
-def small_model(folder: Path, out: Path) -> Path:
-    """A random model of 7 million parameters with the tokenizer of `folder`."""
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    torch.manual_seed(0)
-    sizes = {"hidden_size": 128, "intermediate_size": 384, "num_hidden_layers": 4, "num_attention_heads": 4}
-    config = LlamaConfig(vocab_size=len(tokenizer), **sizes, num_key_value_heads=2, tie_word_embeddings=True)
-    LlamaForCausalLM(config).save_pretrained(out)
-    tokenizer.save_pretrained(out)
-    return out
-
-
-def flops(folder: Path, packs: list[list[dict[str, Any]]]) -> float:
+def flops(folder: Path, packs: list[list[Row]]) -> float:
     """Floating-point operations that the steps after the first need: 6 per weight and token, the head at labels alone."""
-    config = load_model(folder, device=torch.device("cpu"))
-    head = config.get_output_embeddings().weight.numel()
-    body = sum(weight.numel() for weight in config.model.layers.parameters())
+    model = load_model(folder, device=torch.device("cpu"))
+    head = model.get_output_embeddings().weight.numel()
+    body = sum(weight.numel() for weight in model.model.layers.parameters())
     rows = [row for pack in packs[1:] for row in pack]
     labels = sum(label != IGNORE_INDEX for row in rows for label in row["labels"][1:])
     return 6.0 * (body * sum(len(row["input_ids"]) for row in rows) + head * labels)
 
 
-def outcome(found: dict[str, dict[str, Any]], packs: list[list[dict[str, Any]]], folder: Path) -> dict[str, Any]:
+def outcome(found: dict[str, dict[str, Any]], packs: list[list[Row]], folder: Path) -> dict[str, Any]:
     """Tokens per second, memory, and how far apart the curves are.
 
     Raises:
