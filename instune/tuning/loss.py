@@ -76,16 +76,16 @@ def head_at(model: PreTrainedModel, keep: torch.Tensor) -> Iterator[None]:
 def hidden_at(model: PreTrainedModel, keep: torch.Tensor) -> Iterator[list[torch.Tensor]]:
     """Within this context each pass of the model adds the hidden states (N, d) that its output embeddings would read at `keep`.
 
-    Its own logits are then those of the first of these places alone, (1, V).
+    The output embeddings themselves stay out of it: the model's logits are then a single zero.
     """
-    found: list[torch.Tensor] = []
+    head, found = model.get_output_embeddings(), []
 
-    def gather(_: torch.nn.Module, inputs: tuple[torch.Tensor]) -> tuple[torch.Tensor]:
-        found.append(inputs[0][keep])
-        return (found[-1][:1].detach(),)
+    def gather(hidden: torch.Tensor) -> torch.Tensor:
+        found.append(hidden[keep])
+        return hidden.new_zeros(1, 1)
 
-    handle = model.get_output_embeddings().register_forward_pre_hook(gather)
+    head.forward = gather  # the instance's own, in front of its class's
     try:
         yield found
     finally:
-        handle.remove()
+        del head.forward
