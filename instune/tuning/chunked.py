@@ -99,6 +99,7 @@ class _ChunkedLoss(torch.autograd.Function):
                     nll, kl, slope = _nll_and_kl(logits, base.to(wide), labels[part], weights[part], reference.weight)
                     sums += torch.stack([weights[part] @ (nll + reference.weight * kl), weights[part] @ kl])
                 _add_gradients(gradients, slope.to(dtype), inputs, head.weight, part)
+                del logits, slope  # before the next chunk's are made
         ctx.gradients, ctx.dtypes = gradients, [None if x is None else x.dtype for x in (hidden, weight, bias)]
         total, kl = sums[0].clone(), sums[1].clone()
         ctx.mark_non_differentiable(kl)
