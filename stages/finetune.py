@@ -39,7 +39,9 @@ from instune.tuning.checkpoint import run_key
 from instune.tuning.labels import LossTurns, loss_weights
 from instune.tuning.loss import Normalization
 from instune.tuning.optimizers import Optimizer, Schedule
+from instune.tuning.packing import collate_packed
 from instune.tuning.prepare import Prepared, outcome, prepare, summary
+from instune.tuning.row_attention import attend_by_row
 from instune.tuning.rows import TrainingRow
 from instune.tuning.train import Collate, Entry, Settings, Trainer
 from stages.command import run
@@ -65,13 +67,17 @@ class Params(Section):
     max_tokens: PositiveInt | None  # of all rows of an epoch, prompts included; null: each example of the selected tasks once
     epochs: PositiveInt  # passes over these rows, each in a seeded order of its own
     batch_size: PositiveInt  # rows per optimizer step
-    micro_batch_tokens: PositiveInt  # padded tokens per pass, bounds memory
+    micro_batch_tokens: PositiveInt  # tokens per pass, padding included, bounds memory
+    packing: bool  # rows end to end without padding, each by itself; causal models
+    gradient_checkpointing: bool  # activations are computed anew in the backward pass
     optimizer: Optimizer  # adamw with its betas and epsilon, or adafactor at the rate below
     learning_rate: PositiveFloat  # peak, per step
     schedule: Schedule  # after the warm-up; linear: down to 0 at the end; constant
     warmup_share: Share  # of the steps
     weight_decay: NonNegativeFloat
     max_grad_norm: PositiveFloat
+    neftune_alpha: NonNegativeFloat  # noise of +-alpha / sqrt(tokens x hidden size) on training rows' embeddings; 0: none
+    kl_weight: NonNegativeFloat  # of KL(model || base) at the tokens with loss, times their weight; 0: none
     validation_share: Share  # of the selected tasks, held out; 0: no validation
     validation_rows: PositiveInt  # rows of the held-out tasks together
     validate_every: PositiveInt  # optimizer steps
@@ -150,9 +156,11 @@ def _material(
     return Material(pool[0], by_task, tokenizer, table, template, values["prompt"], values["seed"], encoder)
 
 
-def _collate(instructions: Applied, tokenizer: PreTrainedTokenizerBase, decoder_start_id: int | None) -> Collate:
+def _collate(instructions: Applied, tokenizer: PreTrainedTokenizerBase, decoder_start_id: int | None, packing: bool) -> Collate:
     def gather(rows: Sequence[TrainingRow]) -> dict[str, Tensor]:
         soft = [instructions.soft(row) for row in rows if row.soft[1]]
+        if packing:
+            return collate_packed(rows, soft_prompts=soft)
         return collate(rows, pad_id=tokenizer.pad_token_id, decoder_start_id=decoder_start_id, soft_prompts=soft)
 
     return gather
@@ -170,9 +178,12 @@ def main(
     start = handed_over(instructions) or model
     tokenizer, net = models.load_tokenizer(model), models.load_model(start, device=accelerator.device)
     models.check_positions(net.config, prompt.max_tokens)
+    if params.packing:
+        attend_by_row(net)
     pool = read_tasks(tasks), list(chosen_examples(examples, choice))
     instructions_of = applied(artefact, partial(_material, values, artefact, pool, tokenizer, model, accelerator.device))
-    gather, seq2seq = _collate(instructions_of, tokenizer, models.decoder_start(net)), net.config.is_encoder_decoder
+    seq2seq = net.config.is_encoder_decoder
+    gather = _collate(instructions_of, tokenizer, models.decoder_start(net), params.packing)
     data = _rows(values, choice["selected"], instructions_of, tokenizer, pool, seq2seq=seq2seq)
     if data.passes > 1 and accelerator.is_main_process:
         print(f"the budget takes {data.passes} passes over the selected tasks' examples: they repeat")

@@ -15,7 +15,7 @@ from instune.bilevel.hypergradient import Product, products_by
 from instune.bilevel.solvers.named import SOLVERS, SolverName, SolverSettings
 from instune.bilevel.vectors import Vector
 from instune.models import load_model, pick_device
-from instune.tuning.train import WeightedLoss
+from instune.tuning.weighted_loss import WeightedLoss
 
 BATCH, LENGTH, OUTPUT, SOFT = 8, 80, 16, 16
 GAMMA, STEP = 0.01, 3e-3

@@ -23,7 +23,7 @@ from instune.bilevel.vectors import plus
 from instune.tuning.batches import collate
 from instune.tuning.labels import IGNORE_INDEX
 from instune.tuning.rows import TrainingRow
-from instune.tuning.train import WeightedLoss
+from instune.tuning.weighted_loss import WeightedLoss
 
 VOCABULARY, SOFT_TOKENS = 16, 2
 TASKS = ("task0", "task1")

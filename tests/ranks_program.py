@@ -20,7 +20,7 @@ from torch.distributed.fsdp import fully_shard
 
 from instune.bilevel.hypergradient import hypergradient, products_by
 from instune.bilevel.solvers.neumann import neumann
-from instune.tuning.train import WeightedLoss
+from instune.tuning.weighted_loss import WeightedLoss
 
 KINDS = ("float64", "float32", "sharded")
 

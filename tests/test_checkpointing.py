@@ -16,7 +16,7 @@ from instune.bilevel.vectors import norm, plus
 from instune.checkpointing import recompute_activations
 from instune.errors import InputError
 from instune.tuning.adapters import add_lora
-from instune.tuning.train import WeightedLoss
+from instune.tuning.weighted_loss import WeightedLoss
 
 MODELS = {
     "Llama": tiny_llama,

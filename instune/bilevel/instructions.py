@@ -15,7 +15,7 @@ from instune.bilevel.ranks import own_part
 from instune.models import Precision, autocast
 from instune.tuning.batches import collate, micro_batches
 from instune.tuning.rows import TrainingRow
-from instune.tuning.train import WeightedLoss
+from instune.tuning.weighted_loss import WeightedLoss
 
 
 def no_terms(rows: Sequence[int]) -> Terms:

@@ -70,3 +70,22 @@ def head_at(model: PreTrainedModel, keep: torch.Tensor) -> Iterator[None]:
         yield
     finally:
         handle.remove()
+
+
+@contextmanager
+def hidden_at(model: PreTrainedModel, keep: torch.Tensor) -> Iterator[list[torch.Tensor]]:
+    """Within this context each pass of the model adds the hidden states (N, d) that its output embeddings would read at `keep`.
+
+    The output embeddings themselves stay out of it: the model's logits are then a single zero.
+    """
+    head, found = model.get_output_embeddings(), []
+
+    def gather(hidden: torch.Tensor) -> torch.Tensor:
+        found.append(hidden[keep])
+        return hidden.new_zeros(1, 1)
+
+    head.forward = gather  # the instance's own, in front of its class's
+    try:
+        yield found
+    finally:
+        del head.forward

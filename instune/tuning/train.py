@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
-from torch import nn
+from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
@@ -22,12 +22,12 @@ from instune.models import Precision, autocast
 from instune.prompts import stable_integer
 from instune.tuning import checkpoint
 from instune.tuning.batches import micro_batches
-from instune.tuning.labels import IGNORE_INDEX
-from instune.tuning.loss import head_at, nll_of_labels
 from instune.tuning.optimizers import Adafactor, AdamW, Schedule, learning_rate_at, new_optimizer
+from instune.tuning.packing import packs
 from instune.tuning.rows import TrainingRow
+from instune.tuning.weighted_loss import TrainingLoss
 
-Collate = Callable[[Sequence[TrainingRow]], dict[str, torch.Tensor]]
+Collate = Callable[[Sequence[TrainingRow]], dict[str, Tensor]]
 Entry = dict[str, float]
 
 
@@ -47,31 +47,11 @@ class Settings:
     validate_every: int
     checkpoint_every: int
     precision: Precision
+    packing: bool
+    gradient_checkpointing: bool
+    neftune_alpha: float
+    kl_weight: float
     seed: int
-
-
-class WeightedLoss(nn.Module):
-    """Sum of weight x NLL over one micro-batch, in a module of its own so that data parallelism sees each pass."""
-
-    def __init__(self, model: PreTrainedModel) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        """A scalar in float32 from `collate`'s tensors."""
-        keep = batch["labels"] != IGNORE_INDEX  # (B, T)
-        inputs = {"attention_mask": batch["attention_mask"], "use_cache": False}
-        if "soft_places" in batch:
-            embeddings = self.model.get_input_embeddings()(batch["input_ids"])  # (B, S, d)
-            soft = batch["soft_embeddings"].to(embeddings.dtype)
-            inputs["inputs_embeds"] = embeddings.masked_scatter(batch["soft_places"][..., None], soft)
-        else:
-            inputs["input_ids"] = batch["input_ids"]
-        if "decoder_input_ids" in batch:
-            inputs["decoder_input_ids"] = batch["decoder_input_ids"]
-        with head_at(self.model, keep):
-            logits = self.model(**inputs).logits  # (N, V)
-        return (batch["loss_weights"][keep] * nll_of_labels(logits, batch["labels"][keep])).sum()
 
 
 def step_rows(rows: Sequence[TrainingRow], *, batch_size: int, epochs: int, seed: int) -> Iterator[list[TrainingRow]]:
@@ -87,14 +67,19 @@ def step_rows(rows: Sequence[TrainingRow], *, batch_size: int, epochs: int, seed
             yield order[start : start + batch_size]
 
 
-def mean_nll(loss: WeightedLoss, rows: Sequence[TrainingRow], collate: Collate, *, settings: Settings) -> float:
-    """Weighted loss over all rows divided by the sum of their shares, whatever the grouping; model in evaluation mode."""
+def groups_of(rows: Sequence[TrainingRow], settings: Settings) -> list[list[TrainingRow]]:
+    """The rows of a step or of the validation as micro-batches: packed, or padded with rows of like length together."""
+    return (packs if settings.packing else micro_batches)(rows, settings.micro_batch_tokens)
+
+
+def mean_nll(loss: TrainingLoss, rows: Sequence[TrainingRow], collate: Collate, *, settings: Settings) -> float:
+    """Weighted NLL over all rows divided by the sum of their shares, whatever the grouping; model in evaluation mode."""
     device, total = loss.model.device, 0.0
     training = loss.model.training
     loss.model.eval()
     with torch.no_grad(), autocast(device, settings.precision):
-        for group in micro_batches(rows, settings.micro_batch_tokens):
-            total += loss({name: tensor.to(device) for name, tensor in collate(group).items()}).item()
+        for group in groups_of(rows, settings):
+            total += loss({name: tensor.to(device) for name, tensor in collate(group).items()})[0].item()
     loss.model.train(training)
     return total / sum(row.share for row in rows)
 
@@ -123,7 +108,10 @@ class Trainer:
         """
         self.model, self.rows, self.collate, self.settings = model, rows, collate, settings
         self.validation, self.folder, self.log = validation, folder, log
-        self.accelerator, self.loss = accelerator, WeightedLoss(model)
+        self.accelerator = accelerator
+        self.loss = TrainingLoss(model, neftune_alpha=settings.neftune_alpha, kl_weight=settings.kl_weight)
+        if settings.gradient_checkpointing:
+            model.activation_checkpointing_enable({"use_reentrant": False})
         optimizer = new_optimizer(
             model, settings.optimizer, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )
@@ -158,28 +146,15 @@ class Trainer:
 
     def _step(self, step: int, rows: Sequence[TrainingRow]) -> Entry:
         accelerator, settings = self.accelerator, self.settings
-        mine = rows[accelerator.process_index :: accelerator.num_processes]
-        # A process without a row of a short last step takes part with one that weighs nothing.
-        groups = micro_batches(
-            mine or [replace(rows[0], loss_weights=[0.0] * len(rows[0].input_ids))], settings.micro_batch_tokens
-        )
-        share, total = sum(row.share for row in rows), torch.zeros((), device=self.model.device)
         with torch.random.fork_rng():
             torch.manual_seed(stable_integer(settings.seed, "step", step, accelerator.process_index) % 2**63)
-            for number, group in enumerate(groups):
-                batch = {name: tensor.to(self.model.device) for name, tensor in self.collate(group).items()}
-                wait = number + 1 < len(groups)
-                with accelerator.no_sync(self.prepared) if wait else nullcontext():
-                    with autocast(self.model.device, settings.precision):
-                        loss = self.prepared(batch) / share
-                    accelerator.backward(loss * accelerator.num_processes)  # gradients are averaged over processes
-                total += loss.detach()
+            sums = self._accumulate(step, rows)
         norm = accelerator.clip_grad_norm_(self.model.parameters(), settings.max_grad_norm)
-        value = accelerator.reduce(total, "sum").item()
-        if not (math.isfinite(value) and math.isfinite(norm)):
+        loss, kl = accelerator.reduce(sums, "sum").tolist()
+        if not (math.isfinite(loss) and math.isfinite(norm)):
             self._save(step)
             raise InputError(
-                f"finetune: step {step + 1} of {self.steps}: loss {value}, gradient norm {norm.item()}.\n"
+                f"finetune: step {step + 1} of {self.steps}: loss {loss}, gradient norm {norm.item()}.\n"
                 f"  Lower finetune.learning_rate, or set finetune.precision: float32.\n"
                 f"  The state before this step is kept in {self.folder}."
             )
@@ -190,7 +165,32 @@ class Trainer:
             group["lr"] = rate
         self.optimizer.step()
         self.optimizer.zero_grad()
-        return {"step": step + 1, "train/loss": value, "train/gradient_norm": norm.item(), "train/learning_rate": rate}
+        entry = {"step": step + 1, "train/loss": loss, "train/gradient_norm": norm.item(), "train/learning_rate": rate}
+        return entry | ({"train/kl": kl} if settings.kl_weight else {})
+
+    def _accumulate(self, step: int, rows: Sequence[TrainingRow]) -> Tensor:
+        """Add up this process's gradients of the step; returns its (2,) parts of the step's loss and of its KL alone."""
+        accelerator, settings, device = self.accelerator, self.settings, self.model.device
+        mine = rows[accelerator.process_index :: accelerator.num_processes]
+        # A process without a row of a short last step takes part with one that weighs nothing.
+        groups = groups_of(mine or [replace(rows[0], loss_weights=[0.0] * len(rows[0].input_ids))], settings)
+        share, sums = sum(row.share for row in rows), torch.zeros(2, device=device)
+        if not share:
+            first = rows[0]
+            raise InputError(f"finetune: step {step + 1}: none of its rows has a token with loss; the first is {first.task_id}.")
+        for number, group in enumerate(groups):
+            batch = {name: tensor.to(device) for name, tensor in self.collate(group).items()}
+            if settings.neftune_alpha:
+                batch["noise_seeds"] = torch.tensor([self._noise_seed(step, row) for row in group])
+            with accelerator.no_sync(self.prepared) if number + 1 < len(groups) else nullcontext():
+                with autocast(device, settings.precision):
+                    loss, kl = self.prepared(batch)
+                accelerator.backward(loss * (accelerator.num_processes / share))  # gradients are averaged over processes
+            sums += torch.stack([loss.detach(), kl]) / share
+        return sums
+
+    def _noise_seed(self, step: int, row: TrainingRow) -> int:
+        return stable_integer(self.settings.seed, "noise", step, row.task_id, row.example_id) % 2**63
 
     def _validate(self) -> Entry:
         if not self.validation:

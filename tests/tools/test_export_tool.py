@@ -18,7 +18,7 @@ from instune.results import read_json, write_json
 from instune.tuning.batches import collate
 from instune.tuning.labels import IGNORE_INDEX
 from instune.tuning.rows import TrainingRow
-from instune.tuning.train import WeightedLoss
+from instune.tuning.weighted_loss import WeightedLoss
 from stages import finetune
 from tools import export
 

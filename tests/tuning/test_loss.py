@@ -10,7 +10,7 @@ from instune.tuning.batches import collate, micro_batches
 from instune.tuning.labels import IGNORE_INDEX
 from instune.tuning.loss import head_at, nll_of_labels, row_scale, row_share, token_nll
 from instune.tuning.rows import TrainingRow
-from instune.tuning.train import WeightedLoss
+from instune.tuning.weighted_loss import WeightedLoss
 
 HOW = ["weights", "weighted_tokens", "output_tokens", "examples"]
 # (token ids, loss weights, number of output tokens): three rows of unlike length.

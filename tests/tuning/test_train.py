@@ -16,7 +16,8 @@ from instune.tuning.batches import collate, micro_batches
 from instune.tuning.checkpoint import run_key
 from instune.tuning.optimizers import Adafactor, AdamW
 from instune.tuning.rows import TrainingRow
-from instune.tuning.train import Settings, Trainer, WeightedLoss, mean_nll, step_rows
+from instune.tuning.train import Settings, Trainer, mean_nll, step_rows
+from instune.tuning.weighted_loss import TrainingLoss
 
 SETTINGS = Settings(
     optimizer=AdamW(name="adamw", beta1=0.9, beta2=0.999, epsilon=1e-8),
@@ -31,6 +32,10 @@ SETTINGS = Settings(
     validate_every=10,
     checkpoint_every=10,
     precision="float32",
+    packing=False,
+    gradient_checkpointing=False,
+    neftune_alpha=0.0,
+    kl_weight=0.0,
     seed=0,
 )
 GATHER = partial(collate, pad_id=0)
@@ -143,7 +148,7 @@ def test_a_run_killed_in_the_second_epoch_ends_as_an_unbroken_one(tokenizer, tmp
 @pytest.mark.parametrize("limit", [1, 16, 1000])
 def test_mean_nll_does_not_depend_on_the_grouping(tiny_model, limit):
     rows = rows_of([5, 9, 3])
-    value = mean_nll(WeightedLoss(tiny_model), rows, GATHER, settings=settings_with(micro_batch_tokens=limit))
+    value = mean_nll(TrainingLoss(tiny_model), rows, GATHER, settings=settings_with(micro_batch_tokens=limit))
     total = sum(tiny_model(torch.tensor([row.input_ids]), labels=torch.tensor([row.input_ids])).loss * row.share for row in rows)
     assert value == pytest.approx(total.item() / 14, rel=1e-5)
 
