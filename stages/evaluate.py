@@ -61,7 +61,7 @@ def main(*, model: Path, tasks: Path, examples: Path, out: Path) -> None:
     dtype = models.autocast_dtype(device, params.precision)
     network = models.load_model(model, device=device).to(dtype)
     weights = models.weights_hash(model)
-    code = file_digest(Path(decoding.__file__), Path(streaming.__file__), *sorted(model.glob("*.json")))
+    code = file_digest(Path(decoding.__file__), Path(streaming.__file__), *models.settings_files(model))
     documents = [document for task in questions.values() for document in task.documents]
     contents = digest([(document.text, document.reference, document.example.choices) for document in documents])
     machine = [device.type, str(dtype), torch.__version__, transformers.__version__]

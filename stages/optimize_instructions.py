@@ -25,6 +25,7 @@ from instune.bilevel.artefact import Artefact, save_artefact
 from instune.bilevel.cross_fit import CrossFit, Learned, given
 from instune.bilevel.curves import curve_log
 from instune.bilevel.instructions import Passes
+from instune.bilevel.material import base_material
 from instune.bilevel.parameterizations.base import Material, Parameterization
 from instune.bilevel.parameterizations.methods import METHODS
 from instune.bilevel.ranks import is_first
@@ -39,9 +40,10 @@ from instune.models import (
     load_tokenizer,
     pick_device,
     save,
+    settings_files,
     weights_hash,
 )
-from instune.prompts import Prompt, load_template
+from instune.prompts import Prompt
 from instune.records import Example, Task, read_tasks
 from instune.results import read_json, write_json, write_text
 from instune.selection.chosen import chosen_examples
@@ -64,14 +66,9 @@ def _family(params: Optimize) -> dict[str, Any]:
 
 
 def _material(values: dict[str, Any], pool: list[Task], examples: dict[str, list[Example]], model: Path) -> Material:
-    tokenizer, net = load_tokenizer(model), load_model(model)
-    template = load_template(values["prompt"].template, tokenizer, seq2seq=net.config.is_encoder_decoder)
-    table = net.get_input_embeddings().weight.detach().float().cpu()  # (V, d)
-    tasks = {task.task_id: task for task in pool}
-    params = values["optimize"]
+    params, tasks = values["optimize"], {task.task_id: task for task in pool}
     encoded = params.method == "embedder_conversion" and params.embedder.convert_by == "encoder"
-    known = (tasks, examples, tokenizer, table, template, values["prompt"], values["seed"])
-    return Material(*known, encoder=net if encoded else None)
+    return base_material(model, load_tokenizer(model), tasks, examples, values["prompt"], values["seed"], encoded=encoded)
 
 
 def _cross_fit(params: Optimize, material: Material, model: Path) -> CrossFit:
@@ -147,7 +144,8 @@ def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path
     found, key = Learned((), {}, {}, {}, {}), "human"
     if params.method != "human":
         check_positions(load_config(model), values["prompt"].max_tokens)
-        key = run_key([str(values), weights], [selection, tasks, examples, CODE, Path(__file__)])
+        inputs = [selection, tasks, examples, *settings_files(model), CODE, Path(__file__)]
+        key = run_key([str(values), weights], inputs)
         material = _material(values, *_pool(tasks, examples, choice), model)
         found = _result(params, material, model, scratch=SCRATCH / key, curves=curves)
         accelerator.wait_for_everyone()  # nobody reads checkpoints any more

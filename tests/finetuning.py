@@ -11,6 +11,7 @@ from instune.bilevel.artefact import Artefact, save_artefact
 from instune.models import weights_hash
 from instune.records import Example, Task, write_examples, write_tasks
 from instune.results import write_json
+from instune.tuning.settings import Finetune
 
 PARAMS = {
     "seed": 0,
@@ -51,6 +52,11 @@ PARAMS = {
     },
 }
 SELECTED = ["task0", "task1", "task2", "task3"]
+
+
+def section(**changes: Any) -> Finetune:
+    """The section as it is read, with changes."""
+    return Finetune.model_validate(PARAMS["finetune"] | changes)
 
 
 def workspace_of(pool: tuple[dict[str, Task], list[Example]], model_folder: Path) -> dict[str, Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import partial
 
 import pytest
@@ -106,6 +107,19 @@ def test_adapters_and_passes_without_gradients_work_too():
     with torch.no_grad():
         batch = batch_of(model, rows_of(model, soft=0, seed=0))
         assert passes_of(adapted, lambda: WeightedLoss(adapted)(batch)) == 1
+
+
+def test_a_copy_computes_its_own_layers():
+    """As the base model of a KL is a copy of the model that trains."""
+    model = tiny_llama()
+    recompute_activations(model)
+    batch, copied = batch_of(model, rows_of(model, soft=0, seed=0)), copy.deepcopy(model)
+    before = WeightedLoss(model)(batch)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(0.5)
+    assert WeightedLoss(copied)(batch) == before
+    assert WeightedLoss(model)(batch) != before
 
 
 def test_under_autocast_it_agrees_to_the_rounding_of_bfloat16():

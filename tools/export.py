@@ -17,27 +17,23 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import torch
-from transformers import PreTrainedTokenizerBase
 
 from instune import config, models
-from instune.bilevel.applied import applied
 from instune.bilevel.artefact import load_artefact
-from instune.bilevel.parameterizations.base import Material
 from instune.errors import InputError
-from instune.prompts import SEGMENTS
-from instune.records import Example, Task, read_tasks
+from instune.prompts import SEGMENTS, Prompt
+from instune.records import read_tasks
 from instune.results import read_json
 from instune.selection.chosen import chosen_examples
 from instune.tuning.labels import IGNORE_INDEX
 from instune.tuning.rows import TrainingRow
-from stages import finetune
+from instune.tuning.run_rows import run_rows
+from instune.tuning.settings import Finetune
 
 SCHEMA = pa.schema(
     {
@@ -51,7 +47,6 @@ SCHEMA = pa.schema(
         "example_id": pa.string(),
     }
 )
-Pool = tuple[dict[str, Task], list[Example]]
 
 
 def record(row: TrainingRow) -> dict[str, Any]:
@@ -86,23 +81,20 @@ def write_rows(path: Path, rows: Iterable[TrainingRow]) -> None:
     partial_file.replace(path)
 
 
-def _material(values: dict[str, Any], pool: Pool, tokenizer: PreTrainedTokenizerBase, model: Path) -> Material:
-    return finetune._material(values, pool, tokenizer, models.load_model(model, device=torch.device("cpu")))
-
-
 def main(*, selection: Path, instructions: Path, tasks: Path, examples: Path, model: Path, out: Path) -> None:
     """Build the rows as the finetune stage does, and write them.
 
     Raises:
         InputError: an encoder-decoder model, or rows with soft instructions.
     """
-    values, choice, artefact = config.load(finetune.SECTIONS), read_json(selection), load_artefact(instructions)
+    values = config.load({"finetune": Finetune, "prompt": Prompt, "seed": int})
+    choice, artefact = read_json(selection), load_artefact(instructions)
     if models.load_config(model).is_encoder_decoder:
         raise InputError(f"export: {model} is an encoder-decoder model; rows of ids and labels are for causal ones.")
     artefact.check_base_model(models.weights_hash(model))
-    tokenizer, pool = models.load_tokenizer(model), (read_tasks(tasks), list(chosen_examples(examples, choice)))
-    shown = applied(artefact, partial(_material, values, pool, tokenizer, model))
-    data = finetune._rows(values, choice["selected"], shown, tokenizer, pool, seq2seq=False)
+    tokenizer, chosen = models.load_tokenizer(model), list(chosen_examples(examples, choice))
+    known = (choice["selected"], read_tasks(tasks), chosen, tokenizer, values["prompt"], values["finetune"], artefact)
+    data, _ = run_rows(*known, model=model, device=models.pick_device(), seq2seq=False, seed=values["seed"])
     write_rows(out, data.rows)
     labelled = sum(label != IGNORE_INDEX for row in data.rows for label in row.labels)
     print(f"{out}: {len(data.rows)} rows, {data.counts.tokens} tokens, {labelled} of them with loss")

@@ -25,11 +25,11 @@ from instune.results import write_text
 from instune.targets import Targets, source_tasks
 from instune.tuning.preview import tokens_of
 from instune.tuning.rows import Counts, RowBuilder
+from instune.tuning.settings import Finetune
 from instune.tuning.tokens import Token
 from stages.command import run
-from stages.finetune import Params
 
-SECTIONS = {"finetune": Params, "prompt": Prompt, "targets": Targets, "seed": int}
+SECTIONS = {"finetune": Finetune, "prompt": Prompt, "targets": Targets, "seed": int}
 
 
 def first_of_each(tasks: Mapping[str, Task], examples: Iterable[Example]) -> list[Example]:

@@ -24,7 +24,7 @@ from tqdm import tqdm
 from instune import config
 from instune.evaluation.metrics import exact_match
 from instune.evaluation.predictions import read_predictions
-from instune.models import weights_hash
+from instune.models import settings_files, weights_hash
 from instune.results import read_json, write_json
 from instune.tuning.checkpoint import run_key
 from tools import bed
@@ -87,7 +87,8 @@ def measure(seed: int, model: Path, out: Path, *, tokens: int, examples: int) ->
     )
     settings = {name: params[name] for name in ("prompt", "finetune", "evaluate")}
     settings |= {"seed": seed, "training_seed": params["seed"], "examples_per_task": examples, "base_model": weights_hash(model)}
-    work = ROOT / ".scratch/transfer" / f"seed-{seed}-{run_key(settings, [ROOT / 'instune', ROOT / 'stages'])}"
+    inputs = [ROOT / "instune", ROOT / "stages", *settings_files(model)]
+    work = ROOT / ".scratch/transfer" / f"seed-{seed}-{run_key(settings, inputs)}"
     bed.write_params(work, params)
     tasks = prepare(work, model)
     path = work / "rows.json"

@@ -13,11 +13,11 @@ from transformers import PreTrainedTokenizerBase
 from instune.errors import InputError
 from instune.prompts import SEGMENTS, Prompt, load_template
 from instune.records import Example, Task
-from instune.tuning.labels import LossTurns, loss_weights
-from instune.tuning.loss import Normalization
+from instune.tuning.labels import loss_weights
 from instune.tuning.mixture import round_robin, split_validation, weighted
 from instune.tuning.preview import tokens_of
 from instune.tuning.rows import Counts, RowBuilder, Show, TrainingRow
+from instune.tuning.settings import Finetune
 from instune.tuning.tokens import Token
 
 
@@ -73,15 +73,10 @@ def prepare(
     examples: Iterable[Example],
     tokenizer: PreTrainedTokenizerBase,
     prompt: Prompt,
+    params: Finetune,
     *,
-    weights: Mapping[str, float],
-    turns: LossTurns,
-    normalize_by: Normalization,
     show: Show,
     task_weights: Mapping[str, float] | None,
-    max_tokens: int | None,
-    validation_share: float,
-    validation_rows: int,
     seq2seq: bool,
     seed: int,
 ) -> Prepared:
@@ -91,35 +86,33 @@ def prepare(
 
     Args:
         selected: tasks to train on; no example of any other is used.
-        turns: which messages of a conversation carry loss.
+        params: mask, turns and normalization; `max_tokens`, where None takes every example of the training tasks once, or as
+            many rows drawn by weight; share and number of rows of the validation.
         show: what the training rows show for instruction and worked examples.
         task_weights: how often a task is drawn, relative to others; None: all tasks in turn.
-        max_tokens: budget over all tokens of the training rows; None: every example of the training tasks once, or as many
-            rows drawn by weight.
 
     Raises:
         InputError: a selected task that the pool does not have, or no row at all.
     """
-    check_request(weights, prompt, tokenizer, seq2seq=seq2seq)
-    training_tasks, validation_tasks = split_validation(_known(selected, tasks), share=validation_share, seed=seed)
+    check_request(params.loss_mask, prompt, tokenizer, seq2seq=seq2seq)
+    training_tasks, validation_tasks = split_validation(_known(selected, tasks), share=params.validation_share, seed=seed)
     groups = group_by_task(selected, examples)
     template = load_template(prompt.template, tokenizer, seq2seq=seq2seq)
     builder = partial(RowBuilder, tasks, tokenizer, template, prompt, seed=seed)
-    trained_on = {task_id: groups[task_id] for task_id in training_tasks}
+    trained_on, max_tokens = {task_id: groups[task_id] for task_id in training_tasks}, params.max_tokens
     in_turn = task_weights is None
     stream = round_robin(trained_on, seed=seed) if in_turn else weighted(trained_on, task_weights, seed=seed)
     if max_tokens is None:
         stream, max_tokens = takewhile(lambda item: item[0] == 0, stream), sys.maxsize
-    trained = builder(weights=weights, turns=turns, normalize_by=normalize_by, show=show)
-    rows, counts, passes = trained.fill(stream, max_tokens=max_tokens)
+    masked = partial(builder, weights=params.loss_mask, turns=params.loss_turns, show=show)
+    rows, counts, passes = masked(normalize_by=params.normalize_by).fill(stream, max_tokens=max_tokens)
     if not rows:
         raise _no_rows(len(training_tasks), counts)
+    first = next(one for one in trained_on[rows[0].task_id] if one.example_id == rows[0].example_id)
+    sample = tokens_of(masked(normalize_by="weights").build(first, Counts()), tokenizer)
     measured = builder(weights=loss_weights("it"), normalize_by="weights")
     held_out = round_robin({task_id: groups[task_id] for task_id in validation_tasks}, seed=seed)
-    validation = measured.first(held_out, count=validation_rows)
-    first = next(one for one in trained_on[rows[0].task_id] if one.example_id == rows[0].example_id)
-    unscaled = builder(weights=weights, turns=turns, normalize_by="weights", show=show).build(first, Counts())
-    sample = tokens_of(unscaled, tokenizer)
+    validation = measured.first(held_out, count=params.validation_rows)
     return Prepared(rows, validation, counts, passes, training_tasks, validation_tasks, sample)
 
 

@@ -17,6 +17,7 @@ from torch import Tensor
 from tqdm import tqdm
 from transformers import PreTrainedModel
 
+from instune.checkpointing import recompute_activations
 from instune.errors import InputError
 from instune.models import Precision, autocast
 from instune.prompts import stable_integer
@@ -111,7 +112,7 @@ class Trainer:
         self.accelerator = accelerator
         self.loss = TrainingLoss(model, neftune_alpha=settings.neftune_alpha, kl_weight=settings.kl_weight)
         if settings.gradient_checkpointing:
-            model.activation_checkpointing_enable({"use_reentrant": False})
+            recompute_activations(model)
         optimizer = new_optimizer(
             model, settings.optimizer, learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
         )

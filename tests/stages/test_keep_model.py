@@ -9,6 +9,7 @@ import optimizing
 import pytest
 import torch
 
+from instune.bilevel import material
 from instune.bilevel.artefact import handed_over, load_artefact
 from instune.bilevel.loop import Fold
 from instune.errors import InputError
@@ -48,8 +49,8 @@ def test_it_is_the_loops_last_theta_also_of_a_run_that_was_killed_behind_it(tmp_
 def test_finetune_starts_from_it_and_converts_by_the_base_models_table(tmp_path, monkeypatch, tiny_pool, model_folder):
     monkeypatch.chdir(tmp_path)
     paths = optimizing.paths_of(tiny_pool, model_folder)
-    workspace, tuned, tables, material = finetuning.workspace_of(tiny_pool, model_folder), {}, [], finetune.Material
-    monkeypatch.setattr(finetune, "Material", lambda *known: tables.append(known[3]) or material(*known))
+    workspace, tuned, tables, made = finetuning.workspace_of(tiny_pool, model_folder), {}, [], material.Material
+    monkeypatch.setattr(material, "Material", lambda *known, **rest: tables.append(known[3]) or made(*known, **rest))
     for kept in (False, True):
         optimizing.write_params("embedder_conversion", keep_model=kept, inner_learning_rate=0.5)
         optimize_instructions.main(**paths)
@@ -59,7 +60,7 @@ def test_finetune_starts_from_it_and_converts_by_the_base_models_table(tmp_path,
         tuned[kept], start = weights(Path("tuned")), read_json(Path("finetune.json"))["start"]
         assert start == ("optimize_instructions" if kept else "base")
     base, loop = weights(model_folder), weights(handed_over(paths["out"]))
-    assert len(tables) == 2
+    assert len(tables) == 4  # of either stage, twice
     assert all(torch.equal(table, base["model.embed_tokens.weight"]) for table in tables)
     assert all(torch.allclose(tuned[False][name], base[name], atol=1e-6) for name in base)
     assert all(torch.allclose(tuned[True][name], loop[name], atol=1e-6) for name in base)

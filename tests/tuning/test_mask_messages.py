@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
+from finetuning import section
 from makers import make_example, make_task
 from transformers import PreTrainedTokenizer
 
@@ -34,25 +35,11 @@ def builder(tokenizer, weights, *, prompt=PROMPT, normalize_by="weights") -> Row
     return RowBuilder({"task0": TASK}, tokenizer, template, prompt, weights=weights, normalize_by=normalize_by, seed=0)
 
 
-def prepared(pool, tokenizer, weights, prompt=PROMPT):
+def prepared(pool, tokenizer, mask, prompt=PROMPT):
     tasks, examples = pool
-    return prepare(
-        list(tasks)[:4],
-        tasks,
-        examples,
-        tokenizer,
-        prompt,
-        weights=weights,
-        turns=EVERY_TURN,
-        normalize_by="weights",
-        show=show_human,
-        task_weights=None,
-        max_tokens=None,
-        validation_share=0.0,
-        validation_rows=1,
-        seq2seq=False,
-        seed=0,
-    )
+    params = section(loss_mask=mask, max_tokens=None, validation_share=0.0)
+    shown = {"show": show_human, "task_weights": None}
+    return prepare(list(tasks)[:4], tasks, examples, tokenizer, prompt, params, **shown, seq2seq=False, seed=0)
 
 
 def test_a_row_without_any_label_is_dropped_and_counted(tokenizer):
@@ -71,7 +58,7 @@ def test_where_every_row_is_without_a_label_nothing_is_trained_and_the_reason_is
 @pytest.mark.parametrize("room", [1, 2, 5])
 def test_a_row_length_under_the_terminator_is_said(tiny_pool, tokenizer, room):
     with pytest.raises(InputError, match=r"20 x row longer than max_tokens with an empty input.*\n.*prompt\.max_tokens"):
-        prepared(tiny_pool, tokenizer, loss_weights("it"), PROMPT.model_copy(update={"max_tokens": room}))
+        prepared(tiny_pool, tokenizer, "it", PROMPT.model_copy(update={"max_tokens": room}))
 
 
 def test_a_template_that_does_not_know_a_role_drops_its_rows_and_refuses_its_questions(tokenizer):

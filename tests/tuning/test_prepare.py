@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from finetuning import section
 from makers import make_example
 from tokenizers import processors
 
@@ -10,7 +11,7 @@ from instune.errors import InputError
 from instune.prompts import Prompt
 from instune.records import Example, Message
 from instune.scratch_model import train_tokenizer
-from instune.tuning.labels import EVERY_TURN, IGNORE_INDEX, loss_weights
+from instune.tuning.labels import IGNORE_INDEX, loss_weights
 from instune.tuning.prepare import outcome, prepare, summary
 from instune.tuning.rows import Shown, show_human
 
@@ -27,19 +28,11 @@ PROMPT = Prompt(
 
 def prepared(pool, tokenizer, *, prompt=PROMPT, mask="it", **changes):
     tasks, examples = pool
-    keywords = {
-        "turns": EVERY_TURN,
-        "normalize_by": "weights",
-        "show": show_human,
-        "task_weights": None,
-        "max_tokens": 600,
-        "validation_share": 0.25,
-        "validation_rows": 3,
-        "seq2seq": False,
-        "seed": 0,
-    }
+    keywords = {name: changes.pop(name) for name in ("show", "task_weights", "seq2seq") if name in changes}
+    keywords = {"show": show_human, "task_weights": None, "seq2seq": False, "seed": 0} | keywords
     selected = changes.pop("selected", ["task0", "task1", "task2", "task3"])
-    return prepare(selected, tasks, examples, tokenizer, prompt, weights=loss_weights(mask), **(keywords | changes))
+    params = section(**{"loss_mask": mask, "max_tokens": 600, "validation_share": 0.25, "validation_rows": 3} | changes)
+    return prepare(selected, tasks, examples, tokenizer, prompt, params, **keywords)
 
 
 @pytest.fixture
