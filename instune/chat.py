@@ -58,6 +58,18 @@ def require_offsets(tokenizer: PreTrainedTokenizerBase) -> None:
         raise InputError(f"{type(tokenizer).__name__} gives no character offsets. Use a model with a fast tokenizer.")
 
 
+def _own_template(tokenizer: PreTrainedTokenizerBase) -> str:
+    """The tokenizer's template; of several by name, the default one, which transformers takes too.
+
+    Raises:
+        Unshowable: there is none.
+    """
+    try:
+        return tokenizer.get_chat_template()
+    except ValueError:
+        raise refusal("no_template") from None
+
+
 def _said(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [vars(message) for message in messages]
 
@@ -84,7 +96,7 @@ def chat_pieces(tokenizer: PreTrainedTokenizerBase, roles: Sequence[str]) -> Pie
     if text is None:
         others = [Message(role, "a") for role in roles if role != "system"]
         raise refusal("refuses_system" if len(others) < len(roles) and chat_text(tokenizer, others) is not None else "raises")
-    undated = tokenizer.chat_template.replace("strftime_now", "raise_exception")
+    undated = _own_template(tokenizer).replace("strftime_now", "raise_exception")
     if chat_text(tokenizer, said, template=undated) is None:
         raise refusal("asks_for_date")
     counts = [text.count(mark) for mark in marks]
@@ -144,7 +156,7 @@ def check_tokens(conversation: ChatConversation, messages: Sequence[Message]) ->
     """
     tokenizer, parts = conversation.tokenizer, conversation.parts(messages, conversation(messages))
     ours = tokenizer("".join(parts), add_special_tokens=False, return_offsets_mapping=True)
-    blocks = re.search(r"\{%-?\s*generation\s*-?%\}", tokenizer.chat_template) is not None
+    blocks = re.search(r"\{%-?\s*generation\s*-?%\}", _own_template(tokenizer)) is not None
     theirs = tokenizer.apply_chat_template(_said(messages), return_dict=True, return_assistant_tokens_mask=blocks)
     if ours["input_ids"] != theirs["input_ids"]:
         raise refusal("tokenized_otherwise")
@@ -173,8 +185,7 @@ def find_chat(tokenizer: PreTrainedTokenizerBase) -> Template:
         InputError: a tokenizer without character offsets.
     """
     require_offsets(tokenizer)
-    if not tokenizer.chat_template:
-        raise refusal("no_template")
+    _own_template(tokenizer)
     before, between, tail = chat_pieces(tokenizer, ("user", "assistant"))
     terminator = _terminator(tokenizer, tail)
     conversation = ChatConversation(tokenizer, terminator)

@@ -222,3 +222,12 @@ def test_ids_of_the_tokenizers_own_method_are_held_against_ours(tokenizer, monke
 
 def test_every_reason_is_said_in_words():
     assert all(reason in REASONS for shapes in OTHERWISE.values() for reason in shapes if reason != DECIDED)
+
+
+def test_of_several_templates_by_name_it_is_the_default_one(tokenizers):
+    tokenizer = copy.deepcopy(tokenizers["chatml"])
+    own = tokenizer.chat_template
+    tokenizer.chat_template = {"default": own, "tool_use": "{{ tools }}"}
+    assert lint(tokenizer) == lint(tokenizers["chatml"])
+    tokenizer.chat_template = {"tool_use": own}
+    assert set(lint(tokenizer).shapes.values()) == {"no_template"}
