@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from instune.bilevel.hypergradient import Product, products_by
 from instune.bilevel.solvers.named import SOLVERS, SolverName, SolverSettings
 from instune.bilevel.vectors import Vector
-from instune.models import load_model, pick_device
+from instune.models import autocast, load_model, pick_device
 from instune.tuning.train import WeightedLoss
 
 BATCH, LENGTH, OUTPUT, SOFT = 8, 80, 16, 16
@@ -113,6 +113,16 @@ class Work:
         return torch.autograd.grad(outer, [self.phi])
 
 
+def in_bfloat16(call: Callable[[Work], Vector]) -> Callable[[Work], Vector]:
+    """The same with bfloat16 matrix products; no product there perturbs weights, so the cache of casts does no harm."""
+
+    def run(work: Work) -> Vector:
+        with autocast(work.phi.device, "bfloat16"):
+            return call(work)
+
+    return run
+
+
 DAMPING: dict[SolverName, float] = {"conjugate_gradient": 100.0}
 OURS = "neumann K=1, central_difference"
 FUSED: dict[str, Callable[[Work], Vector]] = {
@@ -128,6 +138,10 @@ FUSED: dict[str, Callable[[Work], Vector]] = {
     "neumann K=1, double_backward": partial(Work.ours, solver="neumann", product="double_backward", terms=1),
     "neumann K=3, double_backward": partial(Work.ours, solver="neumann", product="double_backward", terms=3),
     "conjugate_gradient 2, double_backward": partial(Work.ours, solver="conjugate_gradient", product="double_backward", terms=2),
+    "plain step, bfloat16": in_bfloat16(Work.plain_step),
+    "neumann K=1, double_backward, bfloat16": in_bfloat16(
+        partial(Work.ours, solver="neumann", product="double_backward", terms=1)
+    ),
     "unrolled 2": partial(Work.ours, solver="unrolled", product="double_backward", terms=2),
 }
 EAGER: dict[str, Callable[[Work], Vector]] = {
