@@ -14,11 +14,11 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from instune.bilevel.hypergradient import Product, products_by
 from instune.bilevel.solvers.named import SOLVERS, SolverName, SolverSettings
 from instune.bilevel.vectors import Vector
-from instune.models import load_model, pick_device
+from instune.models import autocast, load_model, pick_device
 from instune.tuning.weighted_loss import WeightedLoss
 
 BATCH, LENGTH, OUTPUT, SOFT = 8, 80, 16, 16
-GAMMA, STEP = 0.01, 3e-3
+GAMMA, LARGE_GAMMA, STEP = 0.01, 1e-3, 3e-3  # both below 1 / the largest eigenvalue
 
 
 def small_model(attention: str) -> PreTrainedModel:
@@ -35,6 +35,7 @@ class Work:
     def __init__(self, folder: Path | None, attention: str) -> None:
         self.model = small_model(attention) if folder is None else load_model(folder, attention=attention)
         self.model.to(pick_device()).eval()
+        self.gamma = GAMMA if folder is None else LARGE_GAMMA
         self.theta = list(self.model.parameters())
         table = self.model.get_input_embeddings().weight
         draw = torch.Generator().manual_seed(1)
@@ -74,7 +75,7 @@ class Work:
         return torch.autograd.grad(self.inner(self.phi.detach()), self.theta)
 
     def ours(self, solver: SolverName, product: Product, terms: int) -> Vector:
-        settings = SolverSettings(products_by(product, STEP), terms, gamma=GAMMA, damping=DAMPING.get(solver, 0.0))
+        settings = SolverSettings(products_by(product, STEP), terms, gamma=self.gamma, damping=DAMPING.get(solver, 0.0))
         return SOLVERS[solver](settings)(self.inner, self.outer, self.theta, [self.phi]).gradient
 
     def betty(self, kind: str, terms: int) -> Vector:
@@ -82,14 +83,14 @@ class Work:
         from betty.hypergradient import get_grads
 
         before = [tensor.detach().clone() for tensor in self.theta]
-        config = SimpleNamespace(type=kind, neumann_iterations=terms, neumann_alpha=GAMMA, darts_alpha=STEP)
+        config = SimpleNamespace(type=kind, neumann_iterations=terms, neumann_alpha=self.gamma, darts_alpha=STEP)
         lower = SimpleNamespace(config=config, paths=[], cur_batch=None, training_step_exec=lambda batch: self.inner())
         lower.trainable_parameters = lambda: self.theta
         upper = SimpleNamespace(trainable_parameters=lambda: [self.phi])
         found = get_grads(self.outer(), [upper, lower, upper], retain_graph=False)
         with torch.no_grad():
             torch._foreach_copy_(self.theta, before)
-        return tuple(tensor * (GAMMA if kind == "darts" else 1.0) for tensor in found)
+        return tuple(tensor * (self.gamma if kind == "darts" else 1.0) for tensor in found)
 
     def torchopt(self, terms: int) -> Vector:
         """torchopt's implicit differentiation of a solver that returns theta as it is, by its Neumann series."""
@@ -105,12 +106,22 @@ class Work:
 
             return torch.func.grad(loss, argnums=tuple(range(len(theta))))(*theta)
 
-        solve = torchopt.linear_solve.solve_inv(ns=True, maxiter=terms, alpha=GAMMA)
+        solve = torchopt.linear_solve.solve_inv(ns=True, maxiter=terms, alpha=self.gamma)
         root = torchopt.diff.implicit.custom_root(slope, argnums=1, solve=solve)
         solved = root(lambda theta, phi: tuple(tensor.detach() for tensor in theta))(tuple(self.theta), self.phi)
         state = {f"model.{name}": value for name, value in zip(names, solved, strict=True)}
         outer = torch.func.functional_call(self.loss_of, state, (self.rows[1],)) / (BATCH * OUTPUT)
         return torch.autograd.grad(outer, [self.phi])
+
+
+def in_bfloat16(call: Callable[[Work], Vector]) -> Callable[[Work], Vector]:
+    """The same with bfloat16 matrix products; no product there perturbs weights, so the cache of casts does no harm."""
+
+    def run(work: Work) -> Vector:
+        with autocast(work.phi.device, "bfloat16"):
+            return call(work)
+
+    return run
 
 
 DAMPING: dict[SolverName, float] = {"conjugate_gradient": 100.0}
@@ -128,6 +139,10 @@ FUSED: dict[str, Callable[[Work], Vector]] = {
     "neumann K=1, double_backward": partial(Work.ours, solver="neumann", product="double_backward", terms=1),
     "neumann K=3, double_backward": partial(Work.ours, solver="neumann", product="double_backward", terms=3),
     "conjugate_gradient 2, double_backward": partial(Work.ours, solver="conjugate_gradient", product="double_backward", terms=2),
+    "plain step, bfloat16": in_bfloat16(Work.plain_step),
+    "neumann K=1, double_backward, bfloat16": in_bfloat16(
+        partial(Work.ours, solver="neumann", product="double_backward", terms=1)
+    ),
     "unrolled 2": partial(Work.ours, solver="unrolled", product="double_backward", terms=2),
 }
 EAGER: dict[str, Callable[[Work], Vector]] = {
