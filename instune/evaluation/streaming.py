@@ -96,7 +96,7 @@ class StreamingLM(LM):
             ids, wanted = (encode([Span("output", text)], self.tokenizer)[0] for text in (context, continuation))
             merged = False
         else:
-            whole, owners = encode([Span("template", context), Span("output", continuation)], self.tokenizer)
+            whole, owners, _ = encode([Span("template", context), Span("output", continuation)], self.tokenizer)
             first = owners.index(OUTPUT)
             ids, wanted = whole[:first] or [self.before_text], whole[first:]
             before = encode([Span("template", context)], self.tokenizer)[0]
