@@ -127,9 +127,10 @@ def given(material: Material, choose: Baseline, *, exemplars: int, instruction: 
 
 
 def compare(material: Material, task_ids: Sequence[str], embeddings: Tensor) -> dict[str, Any]:
-    """Diversity of the definitions and of what stands in their place, (n_task, d)."""
+    """Diversity of the definitions and of what stands in their place, (n_task, d); nothing has none."""
     human = [material.mean_embedding(material.tasks[task_id].definition) for task_id in task_ids]
-    return {"human": diversity(torch.stack(human)), "learned": diversity(embeddings)}
+    compared = {"human": diversity(torch.stack(human))}
+    return compared | {"learned": diversity(embeddings)} if embeddings.any() else compared
 
 
 def _copy_task(values: Sequence[Tensor], to: int, phi: Sequence[Tensor], place: int) -> None:

@@ -61,9 +61,9 @@ def folds(optimize: Mapping[str, Any]) -> Rows:
 
 
 def diversity(optimize: Mapping[str, Any]) -> Rows:
-    """Measure, its value for the human and for the learned instructions."""
-    human, learned = optimize["diversity"]["human"], optimize["diversity"]["learned"]
-    return [[name.replace("_", " "), f"{human[name]:.4g}", f"{learned[name]:.4g}"] for name in sorted(human)]
+    """Measure, its value for the human and for the learned instructions, `-` where rows show none."""
+    human, learned = optimize["diversity"]["human"], optimize["diversity"].get("learned", {})
+    return [[name.replace("_", " "), f"{human[name]:.4g}", f"{learned[name]:.4g}" if learned else "-"] for name in sorted(human)]
 
 
 def votes(counts: Sequence[int]) -> str:

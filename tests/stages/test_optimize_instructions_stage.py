@@ -175,6 +175,7 @@ def test_no_instruction_at_all_is_a_baseline_too(paths, tiny_pool):
     optimize_instructions.main(**paths)
     shown = applied(load_artefact(paths["out"]), lambda: None).show(tiny_pool[0]["task0"], tiny_pool[1][0])
     assert (shown.wording, shown.exemplars) == (False, ())
+    assert set(read_json(paths["report"])["diversity"]) == {"human"}
 
 
 def test_learning_no_exemplars_is_refused(paths):
