@@ -18,7 +18,8 @@ from instune.models import autocast, load_model, pick_device
 from instune.tuning.weighted_loss import WeightedLoss
 
 BATCH, LENGTH, OUTPUT, SOFT = 8, 80, 16, 16
-GAMMA, LARGE_GAMMA, STEP = 0.01, 1e-3, 3e-3  # both below 1 / the largest eigenvalue
+GAMMA, STEP = 0.01, 3e-3
+LARGE_GAMMA, LARGE_STEP = 1e-3, 1e-3  # where a model folder is given: below 1 / its largest eigenvalue; what a run chooses there
 
 
 def small_model(attention: str) -> PreTrainedModel:
@@ -35,7 +36,7 @@ class Work:
     def __init__(self, folder: Path | None, attention: str) -> None:
         self.model = small_model(attention) if folder is None else load_model(folder, attention=attention)
         self.model.to(pick_device()).eval()
-        self.gamma = GAMMA if folder is None else LARGE_GAMMA
+        self.gamma, self.step = (GAMMA, STEP) if folder is None else (LARGE_GAMMA, LARGE_STEP)
         self.theta = list(self.model.parameters())
         table = self.model.get_input_embeddings().weight
         draw = torch.Generator().manual_seed(1)
@@ -75,7 +76,7 @@ class Work:
         return torch.autograd.grad(self.inner(self.phi.detach()), self.theta)
 
     def ours(self, solver: SolverName, product: Product, terms: int) -> Vector:
-        settings = SolverSettings(products_by(product, STEP), terms, gamma=self.gamma, damping=DAMPING.get(solver, 0.0))
+        settings = SolverSettings(products_by(product, self.step), terms, gamma=self.gamma, damping=DAMPING.get(solver, 0.0))
         return SOLVERS[solver](settings)(self.inner, self.outer, self.theta, [self.phi]).gradient
 
     def betty(self, kind: str, terms: int) -> Vector:
@@ -83,7 +84,7 @@ class Work:
         from betty.hypergradient import get_grads
 
         before = [tensor.detach().clone() for tensor in self.theta]
-        config = SimpleNamespace(type=kind, neumann_iterations=terms, neumann_alpha=self.gamma, darts_alpha=STEP)
+        config = SimpleNamespace(type=kind, neumann_iterations=terms, neumann_alpha=self.gamma, darts_alpha=self.step)
         lower = SimpleNamespace(config=config, paths=[], cur_batch=None, training_step_exec=lambda batch: self.inner())
         lower.trainable_parameters = lambda: self.theta
         upper = SimpleNamespace(trainable_parameters=lambda: [self.phi])

@@ -127,6 +127,7 @@ def main() -> None:
     memory = {name: peak_megabytes(name, options.model) for name in names}  # first: a process starts with its parent's peak
     tqdm.write(json.dumps(memory))
     seconds, found = times(options.model, options.repeats)
+    tqdm.write(json.dumps(seconds))
     table = table_of(seconds, memory)
     model = options.model.name if options.model else "5 million random parameters"
     peers = {name: table[name]["plain_steps"] for name in PEERS}
