@@ -10,109 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
+from hand_tokenizers import TOKENIZERS, byte_level
 from makers import make_task
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
 
 from instune.prompts import load_template
 from instune.records import Example, Exemplar, Message
-from instune.scratch_model import CHATML
 from instune.tuning.labels import IGNORE_INDEX, TOO_LONG, build_row, labels_and_weights, loss_weights
 
 LIMITS = {"max_tokens": 100, "max_instruction_tokens": 50, "max_input_tokens": 50}
 LETTERS = "TSIENO"  # template, system, instruction, examples, input, output: places in SEGMENTS
-WORDS = [
-    "<unk>",
-    "<s>",
-    "</s>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "user",
-    "assistant",
-    "system",
-    "Say",
-    "it",
-    "red",
-    "blue",
-    "\n",
-    "Output:",
-    "Input:",
-    "<pad>",
-]
-BYTES = [
-    "<pad>",
-    "<|im_start|>",
-    "<|im_end|>",
-    "Ċ",
-    "Ġ",
-    "a",
-    "b",
-    "c",
-    "u",
-    "s",
-    "e",
-    "r",
-    "i",
-    "t",
-    "n",
-    "ĊĊ",
-    "Ġb",
-    "æ",
-    "Ĺ",
-    "¥",
-    "ð",
-    "Ł",
-    "Ļ",
-    "Ĥ",
-    "O",
-    "p",
-    ":",
-]
-PIECES = ["<unk>", "<s>", "</s>", "▁", "▁Say", "▁it", "red", "blue", "\n", "Output", ":", "▁red", "▁blue", "it", "▁no"]
-
-
-def wrapped(tokenizer: Tokenizer, single: str = "$A", **special: str) -> PreTrainedTokenizerFast:
-    """The tokenizer with these special tokens and what it adds around a text by itself."""
-    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=CHATML, **special)
-    named = [(token, made.convert_tokens_to_ids(token)) for token in ("<s>", "</s>") if token in single]
-    made.backend_tokenizer.post_processor = processors.TemplateProcessing(single=single, special_tokens=named)
-    return made
-
-
-def words(single: str = "$A", **special: str) -> PreTrainedTokenizerFast:
-    """A token is a word or a line break."""
-    tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(WORDS)}, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split("\n", "isolated"), pre_tokenizers.Split(" ", "removed")]
-    )
-    return wrapped(tokenizer, single, additional_special_tokens=["<|im_start|>", "<|im_end|>"], **special)
-
-
-def byte_level() -> PreTrainedTokenizerFast:
-    """Byte-level BPE with two merges: two line breaks, and a blank with b."""
-    vocabulary = {token: place for place, token in enumerate(BYTES)}
-    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[("Ċ", "Ċ"), ("Ġ", "b")]))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    return wrapped(tokenizer, eos_token="<|im_end|>", pad_token="<pad>", additional_special_tokens=["<|im_start|>"])
-
-
-def sentencepiece() -> PreTrainedTokenizerFast:
-    """Unigram pieces with a blank in front of a text, and BOS."""
-    tokenizer = Tokenizer(models.Unigram([(piece, -1.0) for piece in PIECES], unk_id=0, byte_fallback=False))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")])
-    tokenizer.decoder = decoders.Metaspace(prepend_scheme="first")
-    return wrapped(tokenizer, "<s> $A", bos_token="<s>", eos_token="</s>", unk_token="<unk>")
-
-
-TOKENIZERS = {
-    "words, pad is eos": lambda: words(eos_token="<|im_end|>", pad_token="<|im_end|>"),
-    "words, pad is not eos": lambda: words(eos_token="<|im_end|>", pad_token="<pad>"),
-    "words, appending eos": lambda: words("$A </s>", eos_token="</s>", pad_token="</s>"),
-    "words, adding bos": lambda: words("<s> $A", bos_token="<s>", eos_token="</s>", pad_token="</s>"),
-    "bytes": byte_level,
-    "pieces": sentencepiece,
-}
 
 
 @dataclass(frozen=True)
@@ -285,7 +191,7 @@ def test_row_by_hand(name):
 
 
 def test_what_each_case_stands_for():
-    """The vocabularies above, read back: a case's ids are the text that its template writes."""
+    """The vocabularies, read back: a case's ids are the text that its template writes."""
     assert TOKENIZERS["words, pad is eos"]().convert_ids_to_tokens(numbers(CHAT["ids"]))[:4] == [
         "<|im_start|>",
         "user",

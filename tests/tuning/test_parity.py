@@ -2,41 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from accelerate import Accelerator
+from trainer_settings import SETTINGS
 
 from instune.errors import InputError
 from instune.scratch_model import new_model
 from instune.tuning.adapters import add_lora
 from instune.tuning.batches import collate
-from instune.tuning.optimizers import AdamW
 from instune.tuning.packing import collate_packed
 from instune.tuning.row_attention import attend_by_row
 from instune.tuning.rows import TrainingRow
-from instune.tuning.train import Settings, Trainer
+from instune.tuning.train import Trainer
 
-PLAIN = Settings(
-    optimizer=AdamW(name="adamw", beta1=0.9, beta2=0.999, epsilon=1e-8),
-    learning_rate=0.01,
-    schedule="linear",
-    warmup_share=0.0,
-    weight_decay=0.0,
-    max_grad_norm=1e9,
-    epochs=1,
-    batch_size=8,
-    micro_batch_tokens=1000,
-    validate_every=10,
-    checkpoint_every=10,
-    precision="float32",
-    packing=False,
-    gradient_checkpointing=False,
-    neftune_alpha=0.0,
-    kl_weight=0.0,
-    seed=0,
-)
+PLAIN = replace(SETTINGS, max_grad_norm=1e9, batch_size=8, micro_batch_tokens=1000)
 EVERYTHING = {"packing": True, "gradient_checkpointing": True, "neftune_alpha": 5.0, "kl_weight": 0.5}
 
 
@@ -56,7 +39,7 @@ ROWS = rows_of([12, 30, 5, 9, 21, 7, 16, 3])
 
 def trainer(tokenizer, folder, rows=ROWS, *, lora=False, **changes) -> Trainer:
     model = new_model(tokenizer, hidden_size=32, layers=2, heads=2, seed=0)
-    settings = Settings(**(vars(PLAIN) | changes))
+    settings = replace(PLAIN, **changes)
     if settings.packing:
         attend_by_row(model)
     model = add_lora(model, rank=2, alpha=4.0, dropout=0.2, seed=0) if lora else model

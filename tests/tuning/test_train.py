@@ -3,41 +3,24 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
 from accelerate import Accelerator
+from trainer_settings import SETTINGS
 
 from instune.prompts import stable_integer
 from instune.scratch_model import new_model
 from instune.tuning.adapters import add_lora, merge_lora
 from instune.tuning.batches import collate, micro_batches
 from instune.tuning.checkpoint import run_key
-from instune.tuning.optimizers import Adafactor, AdamW
+from instune.tuning.optimizers import Adafactor
 from instune.tuning.rows import TrainingRow
 from instune.tuning.train import Settings, Trainer, mean_nll, step_rows
 from instune.tuning.weighted_loss import TrainingLoss
 
-SETTINGS = Settings(
-    optimizer=AdamW(name="adamw", beta1=0.9, beta2=0.999, epsilon=1e-8),
-    learning_rate=0.01,
-    schedule="linear",
-    warmup_share=0.0,
-    weight_decay=0.0,
-    max_grad_norm=1.0,
-    epochs=1,
-    batch_size=4,
-    micro_batch_tokens=16,
-    validate_every=10,
-    checkpoint_every=10,
-    precision="float32",
-    packing=False,
-    gradient_checkpointing=False,
-    neftune_alpha=0.0,
-    kl_weight=0.0,
-    seed=0,
-)
 GATHER = partial(collate, pad_id=0)
 
 
@@ -51,12 +34,8 @@ def rows_of(lengths) -> list[TrainingRow]:
     return rows
 
 
-def settings_with(**changes) -> Settings:
-    return Settings(**{name: changes.get(name, value) for name, value in vars(SETTINGS).items()})
-
-
 def train(model, rows, folder, **changes):
-    keywords = {"settings": settings_with(**changes), "validation": (), "folder": folder, "log": lambda entry: None}
+    keywords = {"settings": replace(SETTINGS, **changes), "validation": (), "folder": folder, "log": lambda entry: None}
     return Trainer(model, rows, GATHER, accelerator=Accelerator(cpu=True), **keywords).run()
 
 
@@ -148,7 +127,7 @@ def test_a_run_killed_in_the_second_epoch_ends_as_an_unbroken_one(tokenizer, tmp
 @pytest.mark.parametrize("limit", [1, 16, 1000])
 def test_mean_nll_does_not_depend_on_the_grouping(tiny_model, limit):
     rows = rows_of([5, 9, 3])
-    value = mean_nll(TrainingLoss(tiny_model), rows, GATHER, settings=settings_with(micro_batch_tokens=limit))
+    value = mean_nll(TrainingLoss(tiny_model), rows, GATHER, settings=replace(SETTINGS, micro_batch_tokens=limit))
     total = sum(tiny_model(torch.tensor([row.input_ids]), labels=torch.tensor([row.input_ids])).loss * row.share for row in rows)
     assert value == pytest.approx(total.item() / 14, rel=1e-5)
 
