@@ -18,7 +18,7 @@ from instune.tuning.batches import collate, micro_batches
 from instune.tuning.checkpoint import run_key
 from instune.tuning.optimizers import Adafactor
 from instune.tuning.rows import TrainingRow
-from instune.tuning.train import Settings, Trainer, mean_nll, step_rows
+from instune.tuning.train import Trainer, mean_nll, step_rows
 from instune.tuning.weighted_loss import TrainingLoss
 
 GATHER = partial(collate, pad_id=0)
