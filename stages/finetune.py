@@ -32,7 +32,7 @@ from instune.tuning.adapters import add_lora, merge_lora
 from instune.tuning.batches import collate
 from instune.tuning.checkpoint import run_key
 from instune.tuning.packing import collate_packed
-from instune.tuning.prepare import outcome, summary
+from instune.tuning.prepare import outcome, spoken, summary
 from instune.tuning.row_attention import attend_by_row
 from instune.tuning.rows import TrainingRow
 from instune.tuning.run_rows import run_rows
@@ -95,8 +95,10 @@ def main(
     known = (choice["selected"], read_tasks(tasks), pool, tokenizer, prompt, params, artefact)
     data, shown = run_rows(*known, model=model, device=accelerator.device, seq2seq=seq2seq, seed=seed)
     gather = _collate(shown, tokenizer, models.decoder_start(net), params.packing)
-    if data.passes > 1 and accelerator.is_main_process:
-        print(f"the budget takes {data.passes} passes over the selected tasks' examples: they repeat")
+    facts = {"start": "base" if start == model else "optimize_instructions"}
+    facts |= summary(data, weights=params.loss_mask, kind=artefact.kind)
+    if accelerator.is_main_process:
+        print(spoken(facts), flush=True)
     if params.method == "lora":
         net = add_lora(net, **params.lora.model_dump(), seed=seed)
     settings = Settings(seed=seed, **{name: value for name, value in params if name in SETTINGS})
@@ -108,8 +110,7 @@ def main(
     if accelerator.is_main_process:
         terminator = load_template(prompt.template, tokenizer, seq2seq=seq2seq).terminator
         _save(merge_lora(net) if params.method == "lora" else net, tokenizer, out, terminator=terminator)
-        facts = {"start": "base" if start == model else "optimize_instructions"}
-        write_json(report, facts | summary(data, weights=params.loss_mask, kind=artefact.kind) | outcome(history))
+        write_json(report, facts | outcome(history))
         shutil.rmtree(folder, ignore_errors=True)
         print(f"{out}: {len(history) - 1} steps on {len(data.rows)} rows; look at {report} and {curves}")
     accelerator.end_training()

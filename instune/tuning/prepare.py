@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import takewhile
+from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
@@ -152,6 +153,23 @@ def summary(data: Prepared, *, weights: Mapping[str, float], kind: str) -> dict:
             "tokens": [[token.text, token.segment, token.weight] for token in data.sample],
         },
     }
+
+
+def spoken(facts: Mapping[str, Any]) -> str:
+    """The counts of `summary`, for the log."""
+
+    def listed(counts: Mapping[str, int]) -> str:
+        return ", ".join(f"{count:,} x {reason}" for reason, count in sorted(counts.items())) or "none"
+
+    rows, tokens = facts["rows"], facts["tokens"]
+    repeats = f"; the budget takes {rows['passes']} passes over the selected tasks' examples: they repeat"
+    return (
+        f"rows: {rows['training']:,} to train on, {rows['validation']:,} to validate on{repeats if rows['passes'] > 1 else ''}\n"
+        f"tokens: {', '.join(f'{name} {tokens[name]:,}' for name in SEGMENTS if tokens[name])}\n"
+        f"with loss: {tokens['with_loss']:,} of {tokens['all']:,} ({facts['share_with_loss']:.1%}); "
+        f"instruction to output {facts['instruction_output_ratio']:.2f}\n"
+        f"dropped: {listed(facts['dropped'])}; cut: {listed(facts['truncated'])}"
+    )
 
 
 def outcome(history: Sequence[Mapping[str, float]]) -> dict:

@@ -210,7 +210,9 @@ def test_without_a_budget_every_example_is_trained_on_once_an_epoch(workspace, m
     assert sorted(first) == sorted(second)
     assert first != second
     assert len(set(first)) == 20
-    assert "they repeat" not in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "rows: 20 to train on" in said
+    assert "they repeat" not in said
 
 
 def test_optimizer_and_schedule_reach_the_training(workspace, monkeypatch):

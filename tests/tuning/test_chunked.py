@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch.nn.functional import kl_div, linear
+from torch.nn.functional import cross_entropy, kl_div, linear
 from transformers import CohereConfig, CohereForCausalLM, Gemma2Config, Gemma2ForCausalLM
 
 from instune.scratch_model import new_model
@@ -50,6 +50,19 @@ def test_chunked_loss_and_gradients_equal_autograd_on_whole_logits(monkeypatch, 
     assert its_kl.item() == pytest.approx(kl.item() if kl_weight else 0.0, rel=1e-5)
     for ours, theirs in zip(torch.autograd.grad(loss * 2.5, wanted), truth, strict=True):
         assert (ours - theirs).norm() <= 1e-5 * theirs.norm()
+
+
+def test_float32_is_no_further_from_float64_than_torchs_own_cross_entropy():
+    logits, labels = 6 * draw(64, 49_152, seed=0), torch.randint(49_152, (64,), generator=torch.Generator().manual_seed(1))
+    exact = logits.double().requires_grad_()
+    truth = cross_entropy(exact, labels, reduction="sum")
+    truth.backward()
+    peer = logits.clone().requires_grad_()
+    theirs = cross_entropy(peer, labels, reduction="sum")
+    theirs.backward()
+    nll, gradient = chunked._nll(logits.clone(), labels, torch.ones(64))
+    assert abs(nll.sum().item() - truth.item()) <= abs(theirs.item() - truth.item())
+    assert (gradient - exact.grad).norm() <= (peer.grad - exact.grad).norm()
 
 
 def test_no_more_logits_than_a_chunk_are_made(monkeypatch):

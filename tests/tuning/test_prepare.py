@@ -12,7 +12,7 @@ from instune.prompts import Prompt
 from instune.records import Example, Message
 from instune.scratch_model import train_tokenizer
 from instune.tuning.labels import IGNORE_INDEX, loss_weights
-from instune.tuning.prepare import outcome, prepare, summary
+from instune.tuning.prepare import outcome, prepare, spoken, summary
 from instune.tuning.rows import Shown, show_human
 
 PROMPT = Prompt(
@@ -110,6 +110,24 @@ def test_summary_is_sums_over_rows(tiny_pool, tokenizer):
     assert facts["share_with_loss"] == labelled / lengths
     ratio = (facts["tokens"]["instruction"] + facts["tokens"]["input"]) / facts["tokens"]["output"]
     assert facts["instruction_output_ratio"] == pytest.approx(ratio)
+
+
+def test_the_log_says_rows_tokens_by_segment_and_what_was_dropped_and_cut():
+    tokens = {"all": 2000, "with_loss": 250, "template": 300, "system": 0, "instruction": 1200, "examples": 0, "input": 250}
+    facts = {
+        "rows": {"training": 1026, "validation": 3, "passes": 2},
+        "tokens": tokens | {"output": 250},
+        "share_with_loss": 0.125,
+        "instruction_output_ratio": 5.8,
+        "dropped": {"row longer than max_tokens": 4},
+        "truncated": {},
+    }
+    assert spoken(facts) == (
+        "rows: 1,026 to train on, 3 to validate on; the budget takes 2 passes over the selected tasks' examples: they repeat\n"
+        "tokens: template 300, instruction 1,200, input 250, output 250\n"
+        "with loss: 250 of 2,000 (12.5%); instruction to output 5.80\n"
+        "dropped: 4 x row longer than max_tokens; cut: none"
+    )
 
 
 def test_outcome_takes_the_last_tenth_and_both_ends():
