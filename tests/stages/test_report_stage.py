@@ -20,6 +20,15 @@ def test_the_stage_writes_one_page_that_names_no_machine(tmp_path, monkeypatch, 
     assert "report.html" in capsys.readouterr().out
 
 
+def test_the_short_form_is_written_beside_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = write_run(tmp_path)
+    main(**paths)
+    text = paths["markdown"].read_text(encoding="utf-8")
+    assert text.startswith("# Base against tuned on the test split\n")
+    assert "Tuning raised exact match" in text
+
+
 def test_every_parameter_is_on_the_page(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     paths = write_run(tmp_path)
