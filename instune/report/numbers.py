@@ -64,7 +64,7 @@ def verdict(scores: Mapping[str, Any], metric: str) -> str:
     what = METRICS[metric]
     way = direction(metric, difference)
     if way == "unclear":
-        return f"No difference that this design can show in {what}: {change}, from {base} to {tuned}."
+        return f"No difference shown in {what}: {change}, from {base} to {tuned}."
     verb = "raised" if difference["mean"] > 0 else "lowered"
     return f"Tuning {verb} {what}: {change}, from {base} to {tuned}."
 

@@ -1,15 +1,16 @@
 """The page in a real browser; skipped where no Chromium is installed."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from instune.evaluation.predictions import write_predictions
 from instune.report.browser import OUTCOMES, SHOWN_TEXT
-from instune.report.inputs import read_pairs
+from instune.report.inputs import Pair, read_pairs
 from instune.report.page import render
 from tests.report.chromium import CHROMIUM, visit
-from tests.report.made import TASKS, load, predictions
+from tests.report.made import LEARNED, TASKS, load, predictions
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium is installed")
 SHOWN = "[...page.querySelectorAll('#shown .sample')]"
@@ -98,6 +99,20 @@ def test_hostile_answers_stay_text_to_the_letter_and_do_not_widen_the_page(hosti
         assert said[example][0] == answer[:SHOWN_TEXT].replace("\ud83d", "?"), example
     assert f"and {10_000_000 - SHOWN_TEXT} more characters" in said["task02_price-1"][1]
     assert "empty" in said["task02_price-0"][1]
+
+
+def test_names_that_cannot_be_broken_do_not_widen_the_page(inputs, tmp_path):
+    name = "an_endless_name_" * 12
+    scores = json.loads(json.dumps(inputs.scores).replace("task01_colour", name).replace("Topic Classification", name[:-1]))
+    selection = json.loads(json.dumps(inputs.selection).replace("task0_source", name).replace("task01_colour", name))
+    details = json.loads(json.dumps(inputs.selection_details).replace("task0_source", name).replace("task01_colour", name))
+    pairs = [Pair(*(replace(row, task_id=name, example_id=name) for row in (pair.base, pair.tuned))) for pair in inputs.pairs]
+    params = inputs.params | {"targets": inputs.params["targets"] | {"by": "tasks", "values": [name]}}
+    card = {name: inputs.card["playground"] | {"categories": {name: 3, "b": 1}, "splits": {name: 1}}}
+    changes = {"scores": scores, "selection": selection, "selection_details": details, "pairs": pairs, "params": params}
+    text = render(replace(inputs, **changes, card=card, optimize=LEARNED))
+    seen = visit(text, tmp_path, width=390)
+    assert seen["scrollWidth"] <= seen["width"]
 
 
 def test_ten_megabytes_of_answer_leave_the_page_small(text, hostile):

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 from dataclasses import replace
 from itertools import pairwise
 
@@ -10,7 +12,7 @@ from instune.records import Exemplar, Task
 from instune.report.asked import target_name
 from instune.report.cautions import PACKAGED_NOTE
 from instune.report.inputs import read_curves, read_pairs
-from instune.report.page import render
+from instune.report.page import SECTIONS, render
 from tests.report.made import FLOORS, LEARNED, NO_DETAILS, TASKS, load, predictions, write_run
 from tests.report.parsed import Page
 
@@ -34,6 +36,28 @@ def test_the_page_is_well_formed_self_contained_and_its_ids_are_unique(text):
     assert "@import" not in text
     assert not {"link", "iframe", "object", "base", "img"} & page.tags
     assert len(set(page.ids)) == len(page.ids)
+    links = {address[1:] for tag, name, address in page.attributes if tag == "a"}
+    assert links == set(SECTIONS) <= set(page.ids)
+
+
+def test_the_policy_allows_the_pages_own_script_and_nothing_else(text):
+    page = Page(text)
+    (policy,) = [value for tag, name, value in page.attributes if tag == "meta" and name == "content" and "-src" in value]
+    digest = base64.b64encode(hashlib.sha256(page.scripts[1].encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def test_every_figure_has_a_name_for_those_who_do_not_see_it(text):
+    images = [tag for tag, name, value in Page(text).attributes if (tag, name, value) == ("svg", "role", "img")]
+    named = [value for tag, name, value in Page(text).attributes if tag == "svg" and name == "aria-label" and len(value) > 20]
+    assert len(images) == len(named) >= 6
+
+
+def test_question_verdict_and_plot_come_first_and_sections_in_the_order_of_their_links(text):
+    places = [text.index(f'<h2 id="{name}">') for name in SECTIONS]
+    assert places == sorted(places)
+    first = [text.index(part) for part in ("Can smollm2", "Tuning raised exact match: ", "<figure>", "<nav", "<h2")]
+    assert first == sorted(first)
 
 
 def test_headings_start_at_one_and_skip_no_level(text):
@@ -137,7 +161,7 @@ def test_one_task_gives_a_page_without_intervals(inputs):
         for score in difference.values():
             score |= {"low": None, "high": None}
     texts = Page(render(inputs)).texts
-    assert "No difference that this design can show in exact match: +45.0 points, from 5.0 to 50.0." in texts
+    assert "No difference shown in exact match: +45.0 points, from 5.0 to 50.0." in texts
 
 
 @pytest.mark.parametrize(
