@@ -64,16 +64,17 @@ def question(params: Mapping[str, Any], scores: Mapping[str, Any], selection: Ma
         scores: reports/scores.json.
         selection: data/selection.json.
     """
-    tasks, chosen = scores["tasks_scored"], len(selection["selected"])
     pools = ", ".join(sorted(params["pools"]))
     select, mask = params["select"], params["finetune"]["loss_mask"]
     loss = LOSSES[mask] if isinstance(mask, str) else WEIGHTS
+    asked, chosen = tasks(scores["tasks_scored"]), tasks(len(selection["selected"]), "source ")
     return (
-        f"Can {model_name(params)} become better at {target_name(params['targets'])} ({tasks} {_tasks(tasks)}; "
-        f"{'pool' if len(params['pools']) == 1 else 'pools'}: {pools})? It was fine-tuned on {chosen} source {_tasks(chosen)}, "
+        f"Can {model_name(params)} become better at {target_name(params['targets'])} ({asked}; "
+        f"{'pool' if len(params['pools']) == 1 else 'pools'}: {pools})? It was fine-tuned on {chosen}, "
         f"{SOURCES[select['method']].format(k=select['top_k'])}; with {_instructions(params['optimize'])}; with {loss}."
     )
 
 
-def _tasks(count: int) -> str:
-    return "task" if count == 1 else "tasks"
+def tasks(count: int, kind: str = "") -> str:
+    """`12 tasks`, `1 task`, `3 source tasks`."""
+    return f"{count} {kind}{'task' if count == 1 else 'tasks'}"

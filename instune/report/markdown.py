@@ -51,13 +51,14 @@ def short_form(inputs: Inputs) -> str:
     """The whole of report.md; equal inputs give equal text."""
     scores = inputs.scores
     metric = numbers.metrics_of(scores)[0]
+    held_out = asked.tasks(scores["tasks_scored"], "held-out ")
     confidence, note = tables.plain(round(100 * scores["confidence"], 6)), base_note(inputs.params)
     parts = [
         f"# Base against tuned on {escaped(asked.target_name(inputs.params['targets']))}",
         escaped(asked.question(inputs.params, scores, inputs.selection)),
         f"**{numbers.verdict(scores, metric)}** {numbers.floor_sentence(scores, metric)}",
         _overall(scores),
-        f"Means over {scores['tasks_scored']} held-out tasks with {confidence} % intervals over tasks; differences are paired."
+        f"Means over {held_out} with {confidence} % intervals over tasks; differences are paired."
         f" Exact match, ROUGE-L and accuracies in points.{f' base: {note}.' if note else ''}",
         _categories(scores, metric),
         "## What to distrust",

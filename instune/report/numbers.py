@@ -63,6 +63,8 @@ def verdict(scores: Mapping[str, Any], metric: str) -> str:
     change = interval(metric, difference, signed=True, unit="" if metric == "nll" else " points")
     what = METRICS[metric]
     way = direction(metric, difference)
+    if difference["low"] is None:
+        change += " without an interval"
     if way == "unclear":
         return f"No difference shown in {what}: {change}, from {base} to {tuned}."
     verb = "raised" if difference["mean"] > 0 else "lowered"

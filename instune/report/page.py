@@ -112,6 +112,8 @@ def _results(scores: Mapping[str, Any], note: str) -> dict[str, Any]:
     metrics = numbers.metrics_of(scores)
     return {
         "scores": scores,
+        "tasks_said": asked.tasks(scores["tasks_scored"]),
+        "held_out_said": asked.tasks(scores["tasks_scored"], "held-out "),
         "verdicts": [numbers.verdict(scores, metric) for metric in metrics],
         "direction": numbers.direction(metrics[0], scores["differences"]["tuned-base"][metrics[0]]),
         "floor_sentence": numbers.floor_sentence(scores, metrics[0]),

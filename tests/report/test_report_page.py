@@ -161,7 +161,7 @@ def test_one_task_gives_a_page_without_intervals(inputs):
         for score in difference.values():
             score |= {"low": None, "high": None}
     texts = Page(render(inputs)).texts
-    assert "No difference shown in exact match: +45.0 points, from 5.0 to 50.0." in texts
+    assert "No difference shown in exact match: +45.0 points without an interval, from 5.0 to 50.0." in texts
 
 
 @pytest.mark.parametrize(
