@@ -6,6 +6,7 @@ Reads:  reports/data_card.json, lengths.json, align.json, optimize.json, finetun
         data/predictions/base/ and tuned/ (predictions.jsonl);
         every section of params.yaml
 Writes: reports/report.html
+        reports/report.md: the short form for pull requests
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from instune import config
-from instune.report.inputs import Inputs, package_versions, read_curves, read_samples
+from instune.report.inputs import Inputs, package_versions, read_curves, read_pairs
+from instune.report.markdown import short_form
 from instune.report.page import render
 from instune.results import read_json, write_text
 from stages.command import run
 
-SAMPLES_PER_TASK = 3
 SECTIONS = {
     "seed": int,
     "targets": dict,
@@ -57,8 +58,9 @@ def main(
     base: Path,
     tuned: Path,
     out: Path,
+    markdown: Path,
 ) -> None:
-    """Write the report page."""
+    """Write the report page and its short form."""
     params = config.load(SECTIONS)
     inputs = Inputs(
         params=params,
@@ -74,10 +76,11 @@ def main(
         scores=read_json(scores),
         finetune_curves=read_curves(finetune_curves),
         optimize_curves=read_curves(optimize_curves),
-        samples=read_samples(base, tuned, SAMPLES_PER_TASK),
+        pairs=read_pairs(base, tuned),
         versions=package_versions(),
     )
     write_text(out, render(inputs))
+    write_text(markdown, short_form(inputs))
     print(f"{out}: open it in a browser; the verdict stands on the first screen")
 
 

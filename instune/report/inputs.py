@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -45,7 +45,7 @@ class Inputs:
         card, lengths, align, align_stability, selection, selection_details, instructions, optimize, finetune, scores: what
             ingest, lengths, align, align_stability, select_tasks, optimize_instructions, finetune and score wrote.
         finetune_curves, optimize_curves: panel -> curve -> (step, value) pairs.
-        samples: target task -> its first examples.
+        pairs: every example of the target tasks, sorted by task and example.
         versions: package -> version.
     """
 
@@ -62,7 +62,7 @@ class Inputs:
     scores: Mapping[str, Any]
     finetune_curves: Curves
     optimize_curves: Curves
-    samples: Mapping[str, list[Pair]]
+    pairs: Sequence[Pair]
     versions: Mapping[str, str]
 
 
@@ -81,8 +81,8 @@ def read_curves(folder: Path) -> Curves:
     return dict(sorted(curves.items(), key=lambda item: (not item[0].endswith(("loss", "nll")), item[0])))
 
 
-def read_samples(base: Path, tuned: Path, per_task: int) -> dict[str, list[Pair]]:
-    """The first examples of every task, in the predictions' order, with both models' answers.
+def read_pairs(base: Path, tuned: Path) -> list[Pair]:
+    """Every example with both models' answers, in the predictions' order.
 
     Raises:
         InputError: the two models were not asked the same questions.
@@ -90,12 +90,7 @@ def read_samples(base: Path, tuned: Path, per_task: int) -> dict[str, list[Pair]
     asked, answered = read_predictions(base), read_predictions(tuned)
     check_same_prompts(asked, answered)
     other = {row.place: row for row in answered}
-    samples: dict[str, list[Pair]] = {}
-    for row in asked:
-        pairs = samples.setdefault(row.task_id, [])
-        if len(pairs) < per_task:
-            pairs.append(Pair(row, other[row.place]))
-    return samples
+    return [Pair(row, other[row.place]) for row in asked]
 
 
 def package_versions() -> dict[str, str]:

@@ -63,20 +63,27 @@ def verdict(scores: Mapping[str, Any], metric: str) -> str:
     change = interval(metric, difference, signed=True, unit="" if metric == "nll" else " points")
     what = METRICS[metric]
     way = direction(metric, difference)
+    if difference["low"] is None:
+        change += " without an interval"
     if way == "unclear":
-        return f"No difference that this design can show in {what}: {change}, from {base} to {tuned}."
+        return f"No difference shown in {what}: {change}, from {base} to {tuned}."
     verb = "raised" if difference["mean"] > 0 else "lowered"
     return f"Tuning {verb} {what}: {change}, from {base} to {tuned}."
 
 
+def best_floor(scores: Mapping[str, Any], metric: str) -> str | None:
+    """The name of the floor of highest mean; None where none was scored in that metric."""
+    names = floors_with(scores, metric)
+    return max(names, key=lambda name: scores["floors"][name]["overall"][metric]["mean"], default=None)
+
+
 def floor_sentence(scores: Mapping[str, Any], metric: str) -> str:
     """One sentence: how the tuned model stands to the best of the floors, which need no model at all."""
-    names, floors = floors_with(scores, metric), scores["floors"]
-    if not names:
+    name = best_floor(scores, metric)
+    if name is None:
         return f"No floor was scored in {METRICS[metric]}."
-    name = max(names, key=lambda name: floors[name]["overall"][metric]["mean"])
     difference = scores["differences"][f"tuned-{name}"][metric]
-    said = f"the best floor, {FLOORS[name]} ({number(metric, floors[name]['overall'][metric]['mean'])})"
+    said = f"the best floor, {FLOORS[name]} ({number(metric, scores['floors'][name]['overall'][metric]['mean'])})"
     change = interval(metric, difference, signed=True, unit=" points")
     verb = {"better": "beats", "worse": "stays below", "unclear": "is not shown to differ from"}[direction(metric, difference)]
     return f"The tuned model {verb} {said}: {change}."

@@ -2,26 +2,37 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from instune.evaluation.metrics import TEXT_METRICS, exact_match
-from instune.evaluation.predictions import Prediction
-from instune.report import data, learned, mask, numbers, plots, selection, tables
-from instune.report.inputs import Curves, Inputs, Pair
+from instune.evaluation.metrics import TEXT_METRICS
+from instune.report import asked, browser, data, learned, mask, numbers, plots, selection, tables
+from instune.report.cautions import base_note, cautions
+from instune.report.inputs import Curves, Inputs
 
-PACKAGED_NOTE = "instruction-tuned, was 4-bit"
-SHOWN_TARGETS = 3
+TEMPLATES = Path(__file__).parent / "templates"
+SECTIONS = {
+    "cautions": "What to distrust",
+    "asked": "What was run",
+    "data": "Data",
+    "selected": "Selected source tasks",
+    "instructions": "Training instructions",
+    "training": "Fine-tuning",
+    "scores": "Scores",
+    "answers": "Answers side by side",
+    "left-out": "Skipped, dropped, truncated",
+    "parameters": "Parameters",
+    "environment": "Environment",
+}
+SHOWN_CATEGORIES, LONGEST_NAME = 20, 28  # in the plot: how many, characters of a name
 CURVES = {"nll": "NLL per output token"}
 MERGED = "the tokenizer merges the prompt's end into the output"
-
-
-def base_note(params: Mapping[str, Any]) -> str:
-    """What must stand wherever the base model's scores are shown; empty for a model that says it itself."""
-    return PACKAGED_NOTE if params["base_model"]["source"] == "packaged" else ""
 
 
 def _dot(label: str, metric: str, score: Mapping[str, Any], colour: str) -> plots.Dot:
@@ -45,6 +56,23 @@ def score_plots(scores: Mapping[str, Any], note: str) -> list[str]:
     return figures
 
 
+def category_plots(scores: Mapping[str, Any], metric: str) -> list[str]:
+    """Base and tuned by category, those of most tasks; none where there is one category alone."""
+    models = scores["models"]
+    found = [(name, part) for name, part in models["tuned"]["categories"].items() if metric in part]
+    found = sorted(found, key=lambda item: (-item[1]["tasks"], item[0]))[:SHOWN_CATEGORIES]
+    pairs = [
+        (
+            name if len(name) <= LONGEST_NAME else name[: LONGEST_NAME - 1] + "…",
+            _dot("base", metric, models["base"]["categories"][name][metric], plots.INK),
+            _dot("tuned", metric, part[metric], plots.ACCENT),
+        )
+        for name, part in found
+    ]
+    title = f"{numbers.sentence(numbers.METRICS[metric])} by category"
+    return [plots.pair_plot(pairs, name=f"categories-{metric}", title=title)] if len(pairs) > 1 else []
+
+
 def curve_plots(curves: Curves, prefix: str) -> list[str]:
     """One panel per name; curves of the same name from several splits share it."""
     titles = {name: CURVES.get(name, name.replace("_", " ")) for name in curves}
@@ -52,31 +80,6 @@ def curve_plots(curves: Curves, prefix: str) -> list[str]:
         plots.curve_plot(lines, name=f"{prefix}-{number}", title=numbers.sentence(titles[name]))
         for number, (name, lines) in enumerate(curves.items())
     ]
-
-
-def target_name(targets: Mapping[str, Any]) -> str:
-    """The targets as a heading says them: `the test split`, `task1, task2, task3 and 9 more`."""
-    values = targets["values"]
-    shown = ", ".join(values[:SHOWN_TARGETS])
-    if len(values) > SHOWN_TARGETS:
-        shown += f" and {len(values) - SHOWN_TARGETS} more"
-    forms = {"split": "the {} split", "pool": "the pool {}", "categories": "{}", "tasks": "{}"}
-    return forms[targets["by"]].format(shown)
-
-
-def _answer(row: Prediction) -> dict[str, Any]:
-    return {"output": row.output, "right": exact_match(row.output, row.references) == 1, "finish": row.finish}
-
-
-def _sample(pair: Pair) -> dict[str, Any]:
-    question = pair.base
-    return {
-        "example_id": question.example_id,
-        "prompt": question.prompt,
-        "references": question.references,
-        "base": _answer(pair.base),
-        "tuned": _answer(pair.tuned),
-    }
 
 
 def left_out(inputs: Inputs) -> tables.Rows:
@@ -99,17 +102,26 @@ def left_out(inputs: Inputs) -> tables.Rows:
     return [[stage, what, tables.plain(count)] for stage, what, count in found if count]
 
 
+def unbroken(text: str) -> str:
+    """The text with intervals, `[1.0, 2.0]`, that no line break divides."""
+    return re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), text)
+
+
 def _results(scores: Mapping[str, Any], note: str) -> dict[str, Any]:
     """What the page says about the scores."""
     metrics = numbers.metrics_of(scores)
     return {
         "scores": scores,
+        "tasks_said": asked.tasks(scores["tasks_scored"]),
+        "held_out_said": asked.tasks(scores["tasks_scored"], "held-out "),
         "verdicts": [numbers.verdict(scores, metric) for metric in metrics],
         "direction": numbers.direction(metrics[0], scores["differences"]["tuned-base"][metrics[0]]),
         "floor_sentence": numbers.floor_sentence(scores, metrics[0]),
         "confidence": tables.plain(round(100 * scores["confidence"], 6)),
         "score_plots": score_plots(scores, note),
+        "category_plots": category_plots(scores, metrics[0]),
         "score_tables": [tables.score_tables(scores, metric) for metric in metrics],
+        "mended_rows": tables.mended(scores),
     }
 
 
@@ -117,7 +129,6 @@ def _run(inputs: Inputs) -> dict[str, Any]:
     """What the page says about everything before the scores."""
     folds = range(len(inputs.optimize.get("folds", [])))
     return {
-        "target_name": target_name(inputs.params["targets"]),
         "settings": {
             name: tables.flat(value if isinstance(value, dict) else {name: value}) for name, value in inputs.params.items()
         },
@@ -133,18 +144,37 @@ def _run(inputs: Inputs) -> dict[str, Any]:
         "optimize_plots": curve_plots(inputs.optimize_curves, "optimize"),
         "finetune": inputs.finetune,
         "mask": mask.view(inputs.finetune["sample"]),
-        "mask_style": mask.TOKENS,
         "finetune_plots": curve_plots(inputs.finetune_curves, "finetune"),
-        "samples": {task: [_sample(pair) for pair in pairs] for task, pairs in inputs.samples.items()},
         "left_out": left_out(inputs),
         "versions": inputs.versions,
+        "weights": {model: row.model for model, row in vars(inputs.pairs[0]).items()} if inputs.pairs else {},
     }
+
+
+def _question(inputs: Inputs) -> dict[str, Any]:
+    """What the page says about what was asked, what to distrust, and the answers."""
+    answers = browser.view(inputs.pairs)
+    return {
+        "target_name": asked.target_name(inputs.params["targets"]),
+        "question": asked.question(inputs.params, inputs.scores, inputs.selection),
+        "cautions": cautions(inputs),
+        "answers": answers,
+        "outcome_rows": [[said, tables.plain(count)] for said, count in answers["outcomes"].items()],
+    }
+
+
+def _parts() -> dict[str, Any]:
+    """Style and script, and the hash by which the page allows this script and no other."""
+    script = (TEMPLATES / "browser.js").read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    style = (TEMPLATES / "style.css").read_text(encoding="utf-8") + mask.TOKENS
+    return {"script": script, "script_hash": f"sha256-{digest}", "style": style, "sections": SECTIONS}
 
 
 def render(inputs: Inputs) -> str:
     """The whole page as text; equal inputs give equal text."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
@@ -152,6 +182,7 @@ def render(inputs: Inputs) -> str:
     )
     environment.filters |= {
         "plain": tables.plain,
+        "unbroken": unbroken,
         "segments": tables.segments,
         "folds": tables.folds,
         "diversity": tables.diversity,
@@ -159,4 +190,5 @@ def render(inputs: Inputs) -> str:
     }
     note = base_note(inputs.params)
     page = environment.get_template("page.html.j2")
-    return page.render(params=inputs.params, note=note, **_results(inputs.scores, note), **_run(inputs))
+    parts = _results(inputs.scores, note) | _run(inputs) | _question(inputs) | _parts()
+    return page.render(params=inputs.params, note=note, **parts)

@@ -78,27 +78,53 @@ def _axes(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
     return figure, axes
 
 
+def _mean(axes: Axes, height: float, dot: Dot, size: float, label: str | None = None) -> None:
+    if dot.low is not None and dot.high is not None:
+        axes.plot([dot.low, dot.high], [height, height], color=dot.colour, solid_capstyle="butt")
+    axes.plot([dot.mean], [height], "o", color=dot.colour, markersize=size, markeredgewidth=0, clip_on=False, label=label)
+
+
+def _rows_of_points(axes: Axes, dots: Sequence[Dot], rows: Sequence[str], title: str) -> None:
+    """The axes around rows of means: points from 0 that hold every interval, the first row on top."""
+    ends = [end for dot in dots for end in (dot.mean, dot.low, dot.high) if end is not None]
+    axes.set_xlim(min(0.0, 1.06 * min(ends)), max(10.0, 1.06 * max(ends)))
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_yticks(range(len(rows)), rows)
+    axes.tick_params(axis="y", labelcolor=INK, pad=7)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    axes.grid(axis="x", color=RULE, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("points", color=MUTED)
+    axes.set_title(title, loc="left", color=INK, fontsize=11)
+
+
 def dot_plot(dots: Sequence[Dot], *, name: str, title: str) -> str:
     """Means in points (0 to 100) with their intervals, one row each, the first on top."""
     with mpl.rc_context(STYLE):
         figure, axes = _axes(0.95 + 0.3 * len(dots))
         for place, dot in enumerate(dots):
-            if dot.low is not None and dot.high is not None:
-                axes.plot([dot.low, dot.high], [place, place], color=dot.colour, solid_capstyle="butt")
-            axes.plot([dot.mean], [place], "o", color=dot.colour, markersize=6.5, markeredgewidth=0, clip_on=False)
+            _mean(axes, place, dot, 6.5)
             axes.text(1.02, place, dot.value, color=INK, va="center", transform=axes.get_yaxis_transform())
-        ends = [end for dot in dots for end in (dot.mean, dot.low, dot.high) if end is not None]
-        axes.set_xlim(min(0.0, 1.06 * min(ends)), max(10.0, 1.06 * max(ends)))
-        axes.set_ylim(len(dots) - 0.4, -0.6)
-        axes.set_yticks(range(len(dots)), [dot.label for dot in dots])
-        axes.tick_params(axis="y", labelcolor=INK, pad=7)
-        axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.grid(axis="x", color=RULE, linewidth=0.8)
-        axes.set_axisbelow(True)
-        axes.spines["left"].set_visible(False)
-        axes.set_xlabel("points", color=MUTED)
-        axes.set_title(title, loc="left", color=INK, fontsize=11)
+        _rows_of_points(axes, dots, [dot.label for dot in dots], title)
         words = "; ".join(f"{dot.label} {dot.value}".replace("\n", " ") for dot in dots)
+        return inline_svg(figure, name, f"{title} in points, with intervals: {words}.")
+
+
+def pair_plot(pairs: Sequence[tuple[str, Dot, Dot]], *, name: str, title: str) -> str:
+    """Two means in every row, in points (0 to 100) with their intervals, the first row on top.
+
+    Args:
+        pairs: what the row is about and its two means, the upper first; their labels are the same in every row.
+    """
+    with mpl.rc_context(STYLE):
+        figure, axes = _axes(1.15 + 0.42 * len(pairs))
+        for place, (_, upper, lower) in enumerate(pairs):
+            _mean(axes, place - 0.14, upper, 5, None if place else upper.label)
+            _mean(axes, place + 0.14, lower, 5, None if place else lower.label)
+        _rows_of_points(axes, [dot for _, *dots in pairs for dot in dots], [row for row, _, _ in pairs], title)
+        figure.legend(loc="outside lower left", ncols=2, frameon=False, labelcolor=INK, handlelength=1.4)
+        words = "; ".join(f"{row}: {', '.join(f'{dot.label} {dot.value}' for dot in dots)}" for row, *dots in pairs)
         return inline_svg(figure, name, f"{title} in points, with intervals: {words}.")
 
 

@@ -66,6 +66,16 @@ def diversity(optimize: Mapping[str, Any]) -> Rows:
     return [[name.replace("_", " "), f"{human[name]:.4g}", f"{learned[name]:.4g}" if learned else "-"] for name in sorted(human)]
 
 
+def mended(scores: Mapping[str, Any]) -> Rows:
+    """Model, metric, its mean as published and mended, how many answers score otherwise; of models that have such answers."""
+    return [
+        [name, METRICS[metric], number(metric, model["overall"][metric]["mean"]), number(metric, model["fixed"][metric]), changed]
+        for name, model in scores["models"].items()
+        if (changed := plain(model["fixed"]["changed"])) != "0"
+        for metric in TEXT_METRICS
+    ]
+
+
 def votes(counts: Sequence[int]) -> str:
     """Votes as `2 at rank 1, 1 at rank 4`."""
     return ", ".join(f"{count} at rank {rank}" for rank, count in enumerate(counts, start=1) if count) or "none"

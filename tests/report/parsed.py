@@ -13,7 +13,7 @@ class Page(HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.open, self.levels, self.addresses, self.ids, self.tags, self.rows = [], [], [], [], set(), []
-        self.texts = []
+        self.texts, self.scripts, self.attributes = [], [], []
         self.feed(text)
         self.close()
 
@@ -25,7 +25,10 @@ class Page(HTMLParser):
             self.levels.append(int(tag[1]))
         if tag == "tr":
             self.rows.append([])
+        if tag == "script":
+            self.scripts.append("")
         for name, value in attrs:
+            self.attributes.append((tag, name, value))
             if name in ("src", "href", "xlink:href", "action", "data", "srcset"):
                 self.addresses.append(value)
             if name == "id":
@@ -41,6 +44,10 @@ class Page(HTMLParser):
             assert self.open.pop() == tag
 
     def handle_data(self, data):
+        if self.open and self.open[-1] == "script":
+            self.scripts[-1] += data
+            return
+        data = data.replace("\u00a0", " ")
         self.texts.append(data.strip())
         if self.open and self.open[-1] in ("th", "td"):
             self.rows[-1].append(data)

@@ -37,7 +37,7 @@ def test_the_chosen_exemplar_of_every_task_stands_with_its_probability(inputs):
     assert long[1].endswith("… → red")
     assert len(long[1]) < 175
     assert not any("A leaf." in cell for row in page.rows for cell in row)
-    assert "script" not in page.tags
+    assert len(page.scripts) == 2
 
 
 def test_several_exemplars_are_numbered_and_drawn_or_converted_ones_say_so():

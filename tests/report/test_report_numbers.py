@@ -58,7 +58,7 @@ def test_the_verdict_says_what_rose_what_fell_and_what_cannot_be_shown():
     fell = verdict(with_difference("exact_match", -0.2, -0.3, -0.1), "exact_match")
     assert fell == "Tuning lowered exact match: −20.0 points [−30.0, −10.0], from 5.0 to 50.0."
     unclear = verdict(with_difference("exact_match", 0.012, -0.03, 0.054), "exact_match")
-    assert unclear == "No difference that this design can show in exact match: +1.2 points [−3.0, 5.4], from 5.0 to 50.0."
+    assert unclear == "No difference shown in exact match: +1.2 points [−3.0, 5.4], from 5.0 to 50.0."
     assert "points" not in verdict(scores(), "nll")
 
 

@@ -1,3 +1,5 @@
+import base64
+import hashlib
 from dataclasses import replace
 from itertools import pairwise
 
@@ -7,8 +9,10 @@ from instune.errors import InputError
 from instune.evaluation.predictions import write_predictions
 from instune.evaluation.scores import all_scores
 from instune.records import Exemplar, Task
-from instune.report.inputs import read_curves, read_samples
-from instune.report.page import PACKAGED_NOTE, render, target_name
+from instune.report.asked import target_name
+from instune.report.cautions import PACKAGED_NOTE
+from instune.report.inputs import read_curves, read_pairs
+from instune.report.page import SECTIONS, render
 from tests.report.made import FLOORS, LEARNED, NO_DETAILS, TASKS, load, predictions, write_run
 from tests.report.parsed import Page
 
@@ -30,8 +34,30 @@ def test_the_page_is_well_formed_self_contained_and_its_ids_are_unique(text):
     assert all(address.startswith("#") for address in page.addresses)
     assert "url(http" not in text
     assert "@import" not in text
-    assert not {"script", "link", "iframe", "object", "base"} & page.tags
+    assert not {"link", "iframe", "object", "base", "img"} & page.tags
     assert len(set(page.ids)) == len(page.ids)
+    links = {address[1:] for tag, name, address in page.attributes if tag == "a"}
+    assert links == set(SECTIONS) <= set(page.ids)
+
+
+def test_the_policy_allows_the_pages_own_script_and_nothing_else(text):
+    page = Page(text)
+    (policy,) = [value for tag, name, value in page.attributes if tag == "meta" and name == "content" and "-src" in value]
+    digest = base64.b64encode(hashlib.sha256(page.scripts[1].encode()).digest()).decode()
+    assert policy == f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'"
+
+
+def test_every_figure_has_a_name_for_those_who_do_not_see_it(text):
+    images = [tag for tag, name, value in Page(text).attributes if (tag, name, value) == ("svg", "role", "img")]
+    named = [value for tag, name, value in Page(text).attributes if tag == "svg" and name == "aria-label" and len(value) > 20]
+    assert len(images) == len(named) >= 6
+
+
+def test_question_verdict_and_plot_come_first_and_sections_in_the_order_of_their_links(text):
+    places = [text.index(f'<h2 id="{name}">') for name in SECTIONS]
+    assert places == sorted(places)
+    first = [text.index(part) for part in ("Can smollm2", "Tuning raised exact match: ", "<figure>", "<nav", "<h2")]
+    assert first == sorted(first)
 
 
 def test_headings_start_at_one_and_skip_no_level(text):
@@ -50,15 +76,15 @@ def test_markup_in_an_answer_a_task_name_and_a_reason_stays_text(tmp_path):
     attack = "<script>alert(1)</script>"
     write_predictions(tmp_path / "tuned", predictions("tuned", {"task01_colour-0": attack + "\"'&"}))
     card = {attack: inputs.card["playground"] | {"skipped": {attack: 1}, "first_skipped": {attack: attack}}}
-    samples = read_samples(tmp_path / "base", tmp_path / "tuned", 3)
+    pairs = read_pairs(tmp_path / "base", tmp_path / "tuned")
     selection = inputs.selection | {
         "targets": {attack: inputs.selection["targets"]["task01_colour"]},
         "margin": {attack: None},
     }
     curves = {attack: {attack: [(0, 1.0), (1, 0.5)]}}
-    changes = {"card": card, "samples": samples, "selection": selection, "selection_details": NO_DETAILS}
+    changes = {"card": card, "pairs": pairs, "selection": selection, "selection_details": NO_DETAILS}
     text = render(replace(inputs, **changes, finetune_curves=curves))
-    assert "script" not in Page(text).tags
+    assert len(Page(text).scripts) == 2
     assert attack not in text
     assert attack + "\"'&" in Page(text).texts
 
@@ -120,7 +146,7 @@ def test_the_packaged_model_is_never_shown_without_saying_what_it_is(inputs):
 def test_a_page_without_floors_categories_curves_and_samples_is_still_whole(inputs):
     scores = inputs.scores | {"floors": {}}
     scores["models"] = {name: model | {"categories": {}} for name, model in scores["models"].items()}
-    bare = replace(inputs, scores=scores, finetune_curves={}, samples={}, card={}, selection=inputs.selection | {"truncated": 0})
+    bare = replace(inputs, scores=scores, finetune_curves={}, pairs=[], card={}, selection=inputs.selection | {"truncated": 0})
     page = Page(render(bare))
     assert page.open == []
     assert "No floor was scored in exact match." in page.texts
@@ -135,7 +161,7 @@ def test_one_task_gives_a_page_without_intervals(inputs):
         for score in difference.values():
             score |= {"low": None, "high": None}
     texts = Page(render(inputs)).texts
-    assert "No difference that this design can show in exact match: +45.0 points, from 5.0 to 50.0." in texts
+    assert "No difference shown in exact match: +45.0 points without an interval, from 5.0 to 50.0." in texts
 
 
 @pytest.mark.parametrize(
@@ -163,7 +189,7 @@ def test_predictions_of_other_examples_are_refused(tmp_path):
     write_run(tmp_path)
     write_predictions(tmp_path / "tuned", predictions("tuned")[:-1])
     with pytest.raises(InputError, match="task03_topic-3"):
-        read_samples(tmp_path / "base", tmp_path / "tuned", 3)
+        read_pairs(tmp_path / "base", tmp_path / "tuned")
 
 
 def test_the_scores_of_the_score_stage_have_the_form_that_the_page_reads(inputs):

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from instune.config import read_params
 from instune.errors import InputError
+from instune.report.page import TEMPLATES
 from instune.results import write_text
 from stages.report import SECTIONS, main
 from tests.report.made import PARAMS, write_run
@@ -18,6 +20,22 @@ def test_the_stage_writes_one_page_that_names_no_machine(tmp_path, monkeypatch, 
     assert str(tmp_path) not in text
     assert list(tmp_path.glob("*.partial")) == []
     assert "report.html" in capsys.readouterr().out
+
+
+def test_the_short_form_is_written_beside_the_page(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = write_run(tmp_path)
+    main(**paths)
+    text = paths["markdown"].read_text(encoding="utf-8")
+    assert text.startswith("# Base against tuned on the test split\n")
+    assert "Tuning raised exact match" in text
+
+
+def test_templates_are_a_dependency_of_the_stage():
+    text = (Path(__file__).parents[2] / "dvc.yaml").read_text(encoding="utf-8")
+    report = YAML(typ="safe").load(text)["stages"]["report"]
+    assert TEMPLATES.relative_to(Path(__file__).parents[2]).as_posix() in report["deps"]
+    assert {"reports/report.md": {"cache": False}} in report["outs"]
 
 
 def test_every_parameter_is_on_the_page(tmp_path, monkeypatch):
