@@ -22,6 +22,7 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u
 _PIECE = re.compile(f"[{_UNSPACED}]|[^{_UNSPACED}]+")
 _WORD, _WORDS = re.compile("[a-zA-Z0-9]"), re.compile("[a-z0-9]+")
 MOST_STEMS = 1 << 17  # kept in memory
+BLOCK = 1 << 14  # words; at most 32 MB of bits
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -61,19 +62,31 @@ def words_of(text: str) -> list[str]:
 
 
 def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest common subsequence, one machine word per 64 words of the shorter text (Hyyrö 2004).
+    """Length of the longest common subsequence, a bit for each word of the shorter text (Hyyrö 2004), in blocks of bits.
 
-    A table of all pairs, as rouge-score builds it, does not fit in memory for an output of some megabytes.
+    A table of all pairs, as rouge-score builds it, does not fit in memory for texts of some megabytes; nor does a row of bits for
+    each word of both, without blocks.
     """
     first, second = sorted((first, second), key=len)
+    carries, common = bytearray(len(second)), 0
+    for start in range(0, len(first), BLOCK):
+        common += _block(first[start : start + BLOCK], second, carries)
+    return common
+
+
+def _block(block: Sequence[str], second: Sequence[str], carries: bytearray) -> int:
+    """What a block of words adds to the length; `carries`, one per word of `second`, come from the block before and go on."""
     places: dict[str, int] = {}
-    for place, word in enumerate(first):
+    for place, word in enumerate(block):
         places[word] = places.get(word, 0) | 1 << place
-    row = everywhere = (1 << len(first)) - 1
-    for word in second:
+    row = everywhere = (1 << len(block)) - 1
+    for column, word in enumerate(second):
         matched = row & places.get(word, 0)
-        row = ((row + matched) | (row - matched)) & everywhere
-    return len(first) - row.bit_count()
+        if matched or carries[column]:
+            added = row + matched + carries[column]
+            carries[column] = added > everywhere
+            row = (added | (row - matched)) & everywhere
+    return len(block) - row.bit_count()
 
 
 def _overlap(words: Sequence[str], wanted: Sequence[str]) -> float:

@@ -1,13 +1,17 @@
 import json
+import tracemalloc
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
+from instune.evaluation import metrics
 from instune.evaluation.metrics import (
     RANK_METRICS,
+    common_subsequence,
     exact_match,
     fixed_exact_match,
     fixed_rouge_l,
@@ -62,10 +66,53 @@ def test_rouge_l_equals_that_of_rouge_score(prediction, references):
     assert rouge_l(prediction, references) == max(scorer.score(text, prediction)["rougeL"].fmeasure for text in references)
 
 
-def test_an_output_of_ten_megabytes_is_scored():
+def slow_common_subsequence(first, second):
+    """The table of all pairs, row by row."""
+    row = [0] * (len(second) + 1)
+    for word in first:
+        last = row
+        row = [0]
+        for place, other in enumerate(second):
+            row.append(last[place] + 1 if word == other else max(last[place + 1], row[place]))
+    return row[-1]
+
+
+@settings(max_examples=300, deadline=None)
+@given(first=st.lists(st.sampled_from("abcde"), max_size=40), second=st.lists(st.sampled_from("abcdef"), max_size=40))
+def test_common_subsequence_in_blocks_equals_the_table_of_all_pairs(first, second):
+    wanted = slow_common_subsequence(first, second)
+    assert common_subsequence(first, second) == wanted
+    with patch.object(metrics, "BLOCK", 3):  # a carry from block to block, and a last block that is not full
+        assert common_subsequence(first, second) == wanted
+
+
+def test_two_texts_of_a_megabyte_are_compared_whole_in_bounded_memory():
+    words = [f"w{number}" for number in range(100_000)]
+    moved = [*words[50_000:], *words[:50_000]]
+    tracemalloc.start()
+    assert common_subsequence(words, moved) == 50_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 100e6  # a row of bits per word would be 600 MB
+
+
+def test_an_output_of_ten_megabytes_is_scored_in_bounded_memory():
     output = "the red cat sat\n" * 650_000
+    tracemalloc.start()
     assert exact_match(output, ["cat"]) == 0
-    assert 0 < rouge_l(output, ["a cat " * 500]) < 1e-3
+    overlap = rouge_l(output, ["a cat " * 500])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    common = 500  # every "cat" of the reference, in order; 2,600,000 words against 1,000
+    assert overlap == pytest.approx(2 * common / (2_600_000 + 1_000))
+    assert peak < 400e6
+
+
+def test_the_memory_of_stems_is_bounded_and_emptied_when_full():
+    with patch.object(metrics, "MOST_STEMS", 3):
+        stems = metrics._Stems()
+        assert [stems[word] for word in ("running", "the", "dogs", "cats", "running")] == ["run", "the", "dog", "cat", "run"]
+        assert sorted(stems) == ["cats", "running"]
 
 
 @pytest.mark.parametrize(
