@@ -84,7 +84,7 @@ def crossed(values: np.ndarray, confidence: float) -> Crossed:
         p_value = SMALLEST_P
     else:
         p_value = brentq(lambda level: half_width(values, 1 - level) - abs(mean), SMALLEST_P, 1.0)
-    smallest = half + float(half_width(values, 0.6))  # the quantile at 0.8 is that of a two-sided interval at 0.6
+    smallest = half + half_width(values, 0.6)  # the quantile at 0.8 is that of a two-sided interval at 0.6
     return Crossed(mean, mean - half, mean + half, float(p_value), smallest, *values.shape)
 
 

@@ -179,7 +179,6 @@ def all_scores(
         "differences": _differences(scored, floors, confidence),
         "truncated": dict(cut),
         "merged": sum(row.merged for row in models["base"]),
-        "empty": {name: sum(not row.output.strip() for row in rows) for name, rows in models.items()},
         "finish": {name: dict(Counter(row.finish for row in rows)) for name, rows in models.items()},
     }
 
