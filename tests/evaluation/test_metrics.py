@@ -82,8 +82,9 @@ def slow_common_subsequence(first, second):
 def test_common_subsequence_in_blocks_equals_the_table_of_all_pairs(first, second):
     wanted = slow_common_subsequence(first, second)
     assert common_subsequence(first, second) == wanted
-    with patch.object(metrics, "BLOCK", 3):  # a carry from block to block, and a last block that is not full
-        assert common_subsequence(first, second) == wanted
+    for width in (1, 2, 3):  # carries from block to block, and a last block that is not full
+        with patch.object(metrics, "BLOCK", width):
+            assert common_subsequence(first, second) == wanted
 
 
 def test_two_long_texts_are_compared_whole_in_bounded_memory():
@@ -128,6 +129,7 @@ def test_choices_match_references_without_outer_white_space_and_ties_go_to_the_f
 
 def test_an_empty_choice_has_length_one():
     assert rank_accuracy(["", "yes"], [-1.0, -6.0], [""], RANK_METRICS["accuracy_per_character"]) == 1
+    assert rank_accuracy(["", "no"], [-1.5, -2.0], ["no"], RANK_METRICS["accuracy_per_character"]) == 1
 
 
 @pytest.mark.parametrize(
