@@ -147,6 +147,8 @@ def test_an_empty_choice_has_length_one():
         ("Cristo\u0301bal esta\u0301", "Cristóbal está", 1, 1),  # decomposed against composed
         ("Cristobal esta", "Cristóbal está", 0, 0),
         ("“yes”", "yes", 0, 1),
+        ("x²", "x2", 0, 0),  # equal by compatibility only
+        ("कि", "क", 0, 0),  # a vowel sign belongs to its word
         ("the cat sits 北京", "cats sit", 0, 2 * (2 / 5) * 1 / (2 / 5 + 1)),
     ],
 )
@@ -160,6 +162,12 @@ def test_mended_metrics_change_nothing_in_ascii_texts_with_words(prediction, ref
     assert not needs_mending(prediction, references)
     assert fixed_exact_match(prediction, references) == exact_match(prediction, references)
     assert fixed_rouge_l(prediction, references) == rouge_l(prediction, references)
+
+
+@pytest.mark.parametrize("text", ["café", "naïve 7", "-", "", " "])
+def test_texts_beyond_ascii_or_without_a_word_need_mending_on_either_side(text):
+    assert needs_mending(text, ["word"])
+    assert needs_mending("word", ["word", text])
 
 
 def test_best_reference_counts_not_the_first():
