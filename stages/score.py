@@ -34,7 +34,7 @@ SECTIONS = {"score": Params}
 def main(*, tasks: Path, examples: Path, base: Path, tuned: Path, metrics: Path, scores: Path, table: Path) -> None:
     """Write the scores of both models."""
     params = config.load(SECTIONS)["score"]
-    models = {"base": read_predictions(base), "tuned": read_predictions(tuned)}
+    models = {"base": read_predictions(base, prompts=False), "tuned": read_predictions(tuned, prompts=False)}
     check_same_prompts(models["base"], models["tuned"])
     pool = read_tasks(tasks)
     asked = {row.place for row in models["base"]}

@@ -1,8 +1,8 @@
 """Intervals and tests when every task is scored under every seed: both are samples, and both vary.
 
 Model: score of task t under seed s = mean + task effect + seed effect + rest. The variance of the grand mean is estimated from
-the mean squares of the two-way layout, (MS_task + max(MS_seed - MS_rest, 0)) / (tasks x seeds). A t interval over tasks alone
-takes the seeds for fixed and covers far too seldom once seeds move all tasks together.
+the mean squares of the two-way layout, (MS_task + MS_seed - MS_rest) / (tasks x seeds). A t interval over tasks alone takes the
+seeds for fixed and covers far too seldom once seeds move all tasks together.
 """
 
 from __future__ import annotations
@@ -37,37 +37,36 @@ class Crossed:
     seeds: int
 
 
-def mean_squares(values: np.ndarray) -> tuple[float, float, float]:
-    """Mean squares of tasks, seeds and rest of scores (T, S)."""
-    tasks, seeds = values.shape
-    of_task, of_seed = values.mean(1), values.mean(0)
-    rest = values - of_task[:, None] - of_seed[None, :] + values.mean()
+def mean_squares(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean squares of tasks, seeds and rest of scores (..., T, S); each (...)."""
+    tasks, seeds = values.shape[-2:]
+    of_task, of_seed = values.mean(-1), values.mean(-2)
+    rest = values - of_task[..., :, None] - of_seed[..., None, :] + values.mean((-2, -1))[..., None, None]
     return (
-        float(seeds * of_task.var(ddof=1)),
-        float(tasks * of_seed.var(ddof=1)),
-        float((rest**2).sum() / ((tasks - 1) * (seeds - 1))),
+        seeds * of_task.var(-1, ddof=1),
+        tasks * of_seed.var(-1, ddof=1),
+        (rest**2).sum((-2, -1)) / ((tasks - 1) * (seeds - 1)),
     )
 
 
-def half_width(values: np.ndarray, confidence: float) -> float:
-    """Half the interval of the mean of scores (T, S).
+def half_width(values: np.ndarray, confidence: float) -> np.ndarray:
+    """Half the interval of the mean of scores (..., T, S); (...).
 
-    Halfway between two approximations for a sum of two mean squares: Satterthwaite's (one t quantile, its degrees of freedom
-    matched to the sum), which covers 92 to 93 % with three seeds that vary much, and Banerjee's (each mean square with its own
-    quantile), which covers up to 98 %. Their mean covers 93 to 97 % in all the settings that the tests simulate.
+    Halfway between two approximations for MS_task + MS_seed - MS_rest. Satterthwaite's: one t quantile, its degrees of freedom
+    matched to the sum, no fewer than the smaller of the two counts; alone it covers 92 % with three seeds that vary as much as
+    tasks. Banerjee's: each mean square with its own quantile; alone it covers up to 98 %. The mean of the two at 95 % covers, in
+    simulations over all ratios of the three variances, 92.9 to 97.2 % with 3 seeds, 93.6 to 96.4 % with 5 and 94 to 96.2 % with
+    10; 0.75 and a twentieth were chosen there. Below a twentieth, scores whose means happen to agree would leave no width.
     """
-    count = values.size
-    quantile, free = (1 + confidence) / 2, (values.shape[0] - 1, values.shape[1] - 1)
+    quantile, free = (1 + confidence) / 2, (values.shape[-2] - 1, values.shape[-1] - 1)
     task, seed, rest = mean_squares(values)
-    between = max(seed - rest, 0.0)
-    total = task + between
-    if total == 0:
-        return 0.0
-    squares = task**2 / free[0] + (seed**2 / free[1] + rest**2 / (free[0] * free[1]) if between else 0.0)
-    matched = stdtrit(total**2 / squares, quantile) * math.sqrt(total / count)
-    apart = [stdtrit(degrees, quantile) ** 2 for degrees in free]
-    separate = math.sqrt((apart[0] * task + apart[1] * between) / count)
-    return float(matched + separate) / 2
+    total = np.maximum(task + seed - rest, np.maximum(task, rest) / 20)
+    squares = task**2 / free[0] + seed**2 / free[1] + rest**2 / (free[0] * free[1])
+    matched = np.maximum(total**2 / np.where(squares > 0, squares, 1.0), min(free))
+    satterthwaite = stdtrit(matched, quantile) * np.sqrt(total)
+    own = [stdtrit(degrees, quantile) ** 2 for degrees in free]
+    banerjee = np.sqrt(own[0] * task + own[1] * np.maximum(seed - 0.75 * rest, 0.0))
+    return (satterthwaite + banerjee) / 2 / math.sqrt(values.shape[-2] * values.shape[-1])
 
 
 def crossed(values: np.ndarray, confidence: float) -> Crossed:
@@ -78,7 +77,7 @@ def crossed(values: np.ndarray, confidence: float) -> Crossed:
     """
     if min(values.shape) < 2 or values.ndim != 2 or not np.isfinite(values).all():
         raise ValueError(f"expected finite scores of at least two tasks under at least two seeds, got shape {values.shape}")
-    mean, half = float(values.mean()), half_width(values, confidence)
+    mean, half = float(values.mean()), float(half_width(values, confidence))
     if half == 0:
         p_value = SMALLEST_P if mean else 1.0
     elif half_width(values, 1 - SMALLEST_P) < abs(mean):

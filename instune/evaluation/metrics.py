@@ -10,18 +10,19 @@ from __future__ import annotations
 import re
 import string
 from collections.abc import Callable, Sequence
-from functools import cache, lru_cache
+from functools import cache
 from unicodedata import category
 from unicodedata import normalize as normalize_unicode
 
 from nltk.stem.porter import PorterStemmer
 from rouge_score.scoring import fmeasure
-from rouge_score.tokenize import tokenize
 
 # Thai, Lao, Myanmar, Khmer, kana, Han: written without spaces, so each character counts as a word
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
 _PIECE = re.compile(f"[{_UNSPACED}]|[^{_UNSPACED}]+")
-_WORD = re.compile("[a-zA-Z0-9]")
+_WORD, _WORDS = re.compile("[a-zA-Z0-9]"), re.compile("[a-z0-9]+")
+MOST_STEMS = 1 << 17  # kept in memory
+BLOCK = 1 << 14  # words; at most 32 MB of bits
 _NO_PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
@@ -35,32 +36,57 @@ def exact_match(prediction: str, references: Sequence[str]) -> float:
     return float(normalize(prediction) in {normalize(reference) for reference in references})
 
 
-class _Stemmer:
-    """Porter's stemmer as rouge-score uses it, with a memory: stemming is four fifths of the time of ROUGE."""
+class _Stems(dict[str, str]):
+    """Word -> what rouge-score makes of it: Porter's stem from four letters on. A memory: the same words come again and again."""
 
     def __init__(self) -> None:
-        self.stem = lru_cache(maxsize=1 << 17)(PorterStemmer().stem)
+        super().__init__()
+        self.porter = PorterStemmer()
+
+    def __missing__(self, word: str) -> str:
+        if len(self) == MOST_STEMS:
+            self.clear()
+        self[word] = stem = self.porter.stem(word) if len(word) > 3 else word
+        return stem
 
 
 @cache
-def _stemmer() -> _Stemmer:
-    return _Stemmer()
+def _stems() -> _Stems:
+    return _Stems()
+
+
+def words_of(text: str) -> list[str]:
+    """Stemmed words of [a-z0-9], those of `rouge_score.tokenize`."""
+    stems = _stems()
+    return [stems[word] for word in _WORDS.findall(text.lower())]
 
 
 def common_subsequence(first: Sequence[str], second: Sequence[str]) -> int:
-    """Length of the longest common subsequence, one machine word per 64 words of the shorter text (Hyyrö 2004).
+    """Length of the longest common subsequence, a bit for each word of the shorter text (Hyyrö 2004), in blocks of bits.
 
-    A table of all pairs, as rouge-score builds it, does not fit in memory for an output of some megabytes.
+    A table of all pairs, as rouge-score builds it, does not fit in memory for texts of some megabytes; nor does a row of bits for
+    each word of both, without blocks.
     """
     first, second = sorted((first, second), key=len)
+    carries, common = bytearray(len(second)), 0
+    for start in range(0, len(first), BLOCK):
+        common += _block(first[start : start + BLOCK], second, carries)
+    return common
+
+
+def _block(block: Sequence[str], second: Sequence[str], carries: bytearray) -> int:
+    """What a block of words adds to the length; `carries`, one per word of `second`, come from the block before and go on."""
     places: dict[str, int] = {}
-    for place, word in enumerate(first):
+    for place, word in enumerate(block):
         places[word] = places.get(word, 0) | 1 << place
-    row = everywhere = (1 << len(first)) - 1
-    for word in second:
+    row = everywhere = (1 << len(block)) - 1
+    for column, word in enumerate(second):
         matched = row & places.get(word, 0)
-        row = ((row + matched) | (row - matched)) & everywhere
-    return len(first) - row.bit_count()
+        if matched or carries[column]:
+            added = row + matched + carries[column]
+            carries[column] = added > everywhere
+            row = (added | (row - matched)) & everywhere
+    return len(block) - row.bit_count()
 
 
 def _overlap(words: Sequence[str], wanted: Sequence[str]) -> float:
@@ -73,8 +99,8 @@ def _overlap(words: Sequence[str], wanted: Sequence[str]) -> float:
 
 def rouge_l(prediction: str, references: Sequence[str]) -> float:
     """F-measure of the longest common subsequence of stemmed words; the best over the references."""
-    words = tokenize(prediction, _stemmer())
-    return max(_overlap(words, tokenize(reference, _stemmer())) for reference in references)
+    words = words_of(prediction)
+    return max(_overlap(words, words_of(reference)) for reference in references)
 
 
 def _plain(text: str) -> str:
@@ -99,11 +125,11 @@ def unicode_words(text: str) -> list[str]:
     """Words of letters, digits and marks of any script, stemmed if ASCII; single characters in scripts written without spaces."""
     text = _plain(text)
     if text.isascii():
-        return tokenize(text, _stemmer())
+        return words_of(text)
     words = []
     for word in "".join(character if category(character)[0] in "LNM" else " " for character in text).split():
         if word.isascii():
-            words += tokenize(word, _stemmer())
+            words += words_of(word)
         else:
             words += _PIECE.findall(word)
     return words

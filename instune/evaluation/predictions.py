@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from instune.errors import InputError
@@ -13,7 +13,7 @@ from instune.errors import InputError
 FILE = "predictions.jsonl"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Prediction:
     """What a model said to one prompt, and how probable it found the reference.
 
@@ -68,8 +68,12 @@ def write_predictions(folder: Path, rows: Iterable[Prediction]) -> int:
     return len(ordered)
 
 
-def read_predictions(folder: Path) -> list[Prediction]:
+def read_predictions(folder: Path, *, prompts: bool = True) -> list[Prediction]:
     """The predictions of one model.
+
+    Args:
+        folder: holds `predictions.jsonl`.
+        prompts: False leaves every prompt empty: it is nine tenths of the memory, and scoring needs its hash alone.
 
     Raises:
         InputError: the file is missing or empty, or a line is no prediction.
@@ -80,7 +84,8 @@ def read_predictions(folder: Path) -> list[Prediction]:
     with path.open(encoding="utf-8") as file:
         for number, line in enumerate(file, 1):
             try:
-                rows.append(Prediction(**json.loads(line)))
+                row = Prediction(**json.loads(line))
+                rows.append(row if prompts else replace(row, prompt=""))
             except (ValueError, TypeError) as error:
                 raise InputError(f"{path}, line {number}: no prediction ({error}). Run the evaluate stage again.") from None
     if not rows:

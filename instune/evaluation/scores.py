@@ -39,14 +39,18 @@ class Scored:
     examples: dict[str, int]
 
 
+def _check_finite(row: Prediction, value: float, what: str) -> None:
+    if not math.isfinite(value):
+        raise InputError(
+            f"task {row.task_id}, example {row.example_id}: {what} is {value}. "
+            "Weights or precision are at fault: run the evaluate stage again with evaluate.precision: float32."
+        )
+
+
 def _by_task(predictions: Sequence[Prediction], values: Sequence[float]) -> dict[str, list[float]]:
     groups: dict[str, list[float]] = {}
     for row, value in zip(predictions, values, strict=True):
-        if not math.isfinite(value):
-            raise InputError(
-                f"task {row.task_id}, example {row.example_id}: a score is {value}. "
-                "Weights or precision are at fault: run the evaluate stage again with evaluate.precision: float32."
-            )
+        _check_finite(row, value, "a score")
         groups.setdefault(row.task_id, []).append(value)
     return groups
 
@@ -81,6 +85,9 @@ def score_model(predictions: Sequence[Prediction]) -> Scored:
     scored.tasks[NLL] = {task_id: value / tokens[task_id] for task_id, value in sums.items()}
     scored.official[NLL] = sum(sums.values()) / tokens.total()
     ranked = [row for row in predictions if row.choice_loglikelihoods]
+    for row in ranked:
+        for value in row.choice_loglikelihoods:
+            _check_finite(row, value, "the log-likelihood of a choice")
     for name, length in RANK_METRICS.items() if ranked else ():
         values = [rank_accuracy(row.choices, row.choice_loglikelihoods, row.references, length) for row in ranked]
         scored.tasks[name] = {task_id: fmean(of_task) for task_id, of_task in _by_task(ranked, values).items()}

@@ -8,19 +8,36 @@ from statsmodels.stats.anova import anova_lm
 
 from instune.evaluation.crossed import crossed, half_width, holm, mean_squares
 
-# (standard deviation of tasks, of seeds, of the rest): seeds that hardly move, that move as paired differences do, that dominate,
-# that do not move at all
-SETTINGS = [(0.2, 0.02, 0.05), (0.1, 0.03, 0.05), (0.05, 0.05, 0.05), (0.2, 0.0, 0.05)]
+# Standard deviations of tasks, of seeds and of the rest: seeds that hardly move, that move as paired differences do, as much as
+# tasks, that dominate, that do not move at all; tasks that differ by noise alone, and nothing but noise.
+SETTINGS = [
+    (0.2, 0.02, 0.05),
+    (0.1, 0.03, 0.05),
+    (0.05, 0.05, 0.05),
+    (0.02, 0.2, 0.05),
+    (0.2, 0.0, 0.05),
+    (0.0, 0.05, 0.05),
+    (0.0, 0.0, 0.05),
+]
+DESIGNS = list(product([10, 30, 119], [3, 5, 10]))
 
 
-def draw(generator, tasks, seeds, spread, mean=0.0):
+def draw(generator, tasks, seeds, spread, mean=0.0, runs=None):
+    """Scores (tasks, seeds), or (runs, tasks, seeds)."""
     of_task, of_seed, rest = spread
+    many = () if runs is None else (runs,)
     return (
         mean
-        + of_task * generator.standard_normal((tasks, 1))
-        + of_seed * generator.standard_normal((1, seeds))
-        + rest * generator.standard_normal((tasks, seeds))
+        + of_task * generator.standard_normal((*many, tasks, 1))
+        + of_seed * generator.standard_normal((*many, 1, seeds))
+        + rest * generator.standard_normal((*many, tasks, seeds))
     )
+
+
+def misses(runs, draw_one, mean=0.0, confidence=0.95):
+    """Share of runs whose interval leaves out `mean`; drawn in blocks of a thousand."""
+    missed = [draw_one(1000) for _ in range(runs // 1000)]
+    return np.mean([abs(values.mean((-2, -1)) - mean) > half_width(values, confidence) for values in missed])
 
 
 def test_mean_squares_are_those_of_the_two_way_analysis_of_variance():
@@ -30,32 +47,62 @@ def test_mean_squares_are_those_of_the_two_way_analysis_of_variance():
     assert mean_squares(values) == pytest.approx(table["mean_sq"].tolist())
 
 
-@pytest.mark.parametrize(("tasks", "seeds"), product([10, 30, 119], [3, 5, 10]))
+def test_many_matrices_at_once_are_each_computed_alone():
+    values = draw(np.random.default_rng(5), 6, 3, (0.2, 0.1, 0.05), runs=4)
+    alone = [half_width(one, 0.9) for one in values]
+    assert half_width(values, 0.9) == pytest.approx(alone)
+    assert crossed(values[0], 0.9).high - crossed(values[0], 0.9).low == pytest.approx(2 * alone[0])
+
+
+@pytest.mark.parametrize(("tasks", "seeds"), DESIGNS)
 @pytest.mark.parametrize("spread", SETTINGS, ids=str)
 def test_95_percent_intervals_cover_between_93_and_97_percent(tasks, seeds, spread):
-    generator, runs = np.random.default_rng([tasks, seeds, SETTINGS.index(spread)]), 3000
-    drawn = (draw(generator, tasks, seeds, spread) for _ in range(runs))
-    covered = sum(abs(values.mean()) <= half_width(values, 0.95) for values in drawn)
-    assert 0.93 <= covered / runs <= 0.97
+    generator = np.random.default_rng([tasks, seeds, SETTINGS.index(spread)])
+    missed = misses(8000, lambda runs: draw(generator, tasks, seeds, spread, 0.3, runs), mean=0.3)
+    assert 0.93 <= 1 - missed <= 0.97
+
+
+@pytest.mark.parametrize(("tasks", "seeds"), DESIGNS)
+def test_equal_methods_are_told_apart_in_four_to_six_percent_and_no_oftener_with_three_seeds(tasks, seeds):
+    """Tasks and seeds move both methods more than a method moves a task; a score is the share of right answers out of 100."""
+    generator = np.random.default_rng([tasks, seeds])
+
+    def differences(runs):
+        shared = draw(generator, tasks, seeds, (0.15, 0.04, 0.0), 0.5, runs)
+        rates = [shared + draw(generator, tasks, seeds, (0.07, 0.02, 0.02), runs=runs) for _ in "ab"]
+        first, second = (generator.binomial(100, np.clip(rate, 0, 1)) / 100 for rate in rates)
+        return first - second
+
+    assert (0.03 if seeds == 3 else 0.04) <= misses(8000, differences) <= 0.06
 
 
 def test_an_interval_over_tasks_alone_covers_too_seldom_where_seeds_move_all_tasks():
-    generator, runs = np.random.default_rng(1), 500
-    means = [draw(generator, 30, 3, (0.1, 0.05, 0.05)).mean(1) for _ in range(runs)]
-    covered = sum(stats.ttest_1samp(of_task, 0).pvalue > 0.05 for of_task in means)
-    assert covered / runs < 0.8
+    values = draw(np.random.default_rng(1), 30, 3, (0.1, 0.05, 0.05), runs=2000)
+    assert (stats.ttest_1samp(values.mean(-1), 0, axis=1).pvalue > 0.05).mean() < 0.8
 
 
-def test_no_effect_is_found_in_five_percent_and_the_smallest_effect_in_four_fifths():
-    generator, spread, runs = np.random.default_rng(2), (0.1, 0.02, 0.05), 1500
+def test_the_smallest_effect_is_found_four_times_in_five():
+    generator, spread = np.random.default_rng(2), (0.1, 0.02, 0.05)
+    smallest = np.mean([crossed(draw(generator, 30, 5, spread), 0.95).smallest_effect for _ in range(200)])
+    assert 0.77 <= misses(4000, lambda runs: draw(generator, 30, 5, spread, smallest, runs)) <= 0.85
 
-    def found(mean):
-        drawn = (draw(generator, 30, 5, spread, mean) for _ in range(runs))
-        return sum(abs(values.mean()) > half_width(values, 0.95) for values in drawn) / runs
 
-    smallest = np.mean([crossed(draw(generator, 30, 5, spread), 0.95).smallest_effect for _ in range(100)])
-    assert 0.03 <= found(0.0) <= 0.07
-    assert 0.75 <= found(smallest) <= 0.87
+def test_half_width_by_hand():
+    # mean squares 1, 0.25 and 0.25, from means of tasks 0.5, 1.5 and of seeds 0.75, 1.25 (one degree of freedom each)
+    values = np.array([[0.5, 0.5], [1.0, 2.0]])
+    assert mean_squares(values) == pytest.approx((1.0, 0.25, 0.25))
+    own = stats.t.ppf(0.975, 1)
+    matched = max((1 + 0.25 - 0.25) ** 2 / (1 + 0.25**2 + 0.25**2), 1)
+    satterthwaite = stats.t.ppf(0.975, matched) * 1.0
+    banerjee = own * np.sqrt(1 + 0.25 - 0.75 * 0.25)
+    assert half_width(values, 0.95) == pytest.approx((satterthwaite + banerjee) / 2 / 2)
+
+
+def test_means_that_happen_to_agree_leave_a_width():
+    # exact match on few examples: two tasks and two seeds, each with the same mean
+    found = crossed(np.array([[0.1, 0.0], [0.0, 0.1]]), 0.95)
+    assert found.low < 0 < found.high
+    assert found.p_value > 0.05
 
 
 def test_seeds_that_agree_leave_the_t_interval_over_tasks():

@@ -1,13 +1,17 @@
 import json
+import tracemalloc
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rouge_score.rouge_scorer import RougeScorer
 
+from instune.evaluation import metrics
 from instune.evaluation.metrics import (
     RANK_METRICS,
+    common_subsequence,
     exact_match,
     fixed_exact_match,
     fixed_rouge_l,
@@ -62,10 +66,49 @@ def test_rouge_l_equals_that_of_rouge_score(prediction, references):
     assert rouge_l(prediction, references) == max(scorer.score(text, prediction)["rougeL"].fmeasure for text in references)
 
 
+def slow_common_subsequence(first, second):
+    """The table of all pairs, row by row."""
+    row = [0] * (len(second) + 1)
+    for word in first:
+        last = row
+        row = [0]
+        for place, other in enumerate(second):
+            row.append(last[place] + 1 if word == other else max(last[place + 1], row[place]))
+    return row[-1]
+
+
+@settings(max_examples=300, deadline=None)
+@given(first=st.lists(st.sampled_from("abcde"), max_size=40), second=st.lists(st.sampled_from("abcdef"), max_size=40))
+def test_common_subsequence_in_blocks_equals_the_table_of_all_pairs(first, second):
+    wanted = slow_common_subsequence(first, second)
+    assert common_subsequence(first, second) == wanted
+    for width in (1, 2, 3):  # carries from block to block, and a last block that is not full
+        with patch.object(metrics, "BLOCK", width):
+            assert common_subsequence(first, second) == wanted
+
+
+def test_two_long_texts_are_compared_whole_in_bounded_memory():
+    words = [f"w{number}" for number in range(40_000)]
+    moved = [*words[20_000:], *words[:20_000]]
+    tracemalloc.start()
+    assert common_subsequence(words, moved) == 20_000
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 60e6  # bits for each word of the whole text would be 100 MB, and grow with its square
+
+
 def test_an_output_of_ten_megabytes_is_scored():
     output = "the red cat sat\n" * 650_000
     assert exact_match(output, ["cat"]) == 0
-    assert 0 < rouge_l(output, ["a cat " * 500]) < 1e-3
+    common = 500  # every "cat" of the reference, in order; 2,600,000 words against 1,000
+    assert rouge_l(output, ["a cat " * 500]) == pytest.approx(2 * common / (2_600_000 + 1_000))
+
+
+def test_the_memory_of_stems_is_bounded_and_emptied_when_full():
+    with patch.object(metrics, "MOST_STEMS", 3):
+        stems = metrics._Stems()
+        assert [stems[word] for word in ("running", "the", "dogs", "cats", "running")] == ["run", "the", "dog", "cat", "run"]
+        assert sorted(stems) == ["cats", "running"]
 
 
 @pytest.mark.parametrize(
@@ -86,6 +129,7 @@ def test_choices_match_references_without_outer_white_space_and_ties_go_to_the_f
 
 def test_an_empty_choice_has_length_one():
     assert rank_accuracy(["", "yes"], [-1.0, -6.0], [""], RANK_METRICS["accuracy_per_character"]) == 1
+    assert rank_accuracy(["", "no"], [-1.5, -2.0], ["no"], RANK_METRICS["accuracy_per_character"]) == 1
 
 
 @pytest.mark.parametrize(
@@ -103,6 +147,8 @@ def test_an_empty_choice_has_length_one():
         ("Cristo\u0301bal esta\u0301", "Cristóbal está", 1, 1),  # decomposed against composed
         ("Cristobal esta", "Cristóbal está", 0, 0),
         ("“yes”", "yes", 0, 1),
+        ("x²", "x2", 0, 0),  # equal by compatibility only
+        ("कि", "क", 0, 0),  # a vowel sign belongs to its word
         ("the cat sits 北京", "cats sit", 0, 2 * (2 / 5) * 1 / (2 / 5 + 1)),
     ],
 )
@@ -116,6 +162,12 @@ def test_mended_metrics_change_nothing_in_ascii_texts_with_words(prediction, ref
     assert not needs_mending(prediction, references)
     assert fixed_exact_match(prediction, references) == exact_match(prediction, references)
     assert fixed_rouge_l(prediction, references) == rouge_l(prediction, references)
+
+
+@pytest.mark.parametrize("text", ["café", "naïve 7", "-", "", " "])
+def test_texts_beyond_ascii_or_without_a_word_need_mending_on_either_side(text):
+    assert needs_mending(text, ["word"])
+    assert needs_mending("word", ["word", text])
 
 
 def test_best_reference_counts_not_the_first():

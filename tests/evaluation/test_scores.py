@@ -1,11 +1,13 @@
 import csv
 import io
 from dataclasses import replace
+from unittest.mock import patch
 
 import pytest
 from makers import make_task
 
 from instune.errors import InputError
+from instune.evaluation.metrics import TEXT_METRICS
 from instune.evaluation.predictions import Prediction
 from instune.evaluation.scores import all_scores, scores_table
 
@@ -84,6 +86,25 @@ def test_a_value_that_is_not_finite_names_its_example():
     broken = [replace(BASE[0], nll=float("nan")), *BASE[1:]]
     with pytest.raises(InputError, match="task0, example a: a score is nan"):
         all_scores({"base": broken, "tuned": BASE}, TASKS, INPUTS, confidence=0.95)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_a_choice_without_a_finite_likelihood_names_its_example(value):
+    broken = [BASE[0], replace(BASE[1], choices=["red", "blue"], choice_loglikelihoods=[-1.0, value]), *BASE[2:]]
+    with pytest.raises(InputError, match="task0, example b: the log-likelihood of a choice is"):
+        all_scores({"base": BASE, "tuned": broken}, TASKS, INPUTS, confidence=0.95)
+
+
+def test_a_metric_that_is_not_a_number_names_its_example():
+    broken = {"exact_match": lambda prediction, references: float("nan") if references == ["green"] else 1.0}
+    with patch.dict(TEXT_METRICS, broken), pytest.raises(InputError, match="task0, example c: a score is nan"):
+        all_scores({"base": BASE, "tuned": BASE}, TASKS, INPUTS, confidence=0.95)
+
+
+def test_a_model_that_says_nothing_scores_zero():
+    silent = [replace(item, output="" if item.task_id == "task0" else " \n") for item in BASE]
+    scores = all_scores({"base": BASE, "tuned": silent}, TASKS, INPUTS, confidence=0.95)
+    assert {scores["models"]["tuned"]["overall"][metric]["mean"] for metric in TEXT_METRICS} == {0}
 
 
 def test_mended_metrics_stand_beside_with_the_number_of_changed_examples():

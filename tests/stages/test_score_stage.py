@@ -30,6 +30,10 @@ def rows(tmp_path, monkeypatch, tiny_pool) -> list[Prediction]:
 def run(base: list[Prediction], tuned: list[Prediction]) -> dict:
     write_predictions(Path("base"), base)
     write_predictions(Path("tuned"), tuned)
+    return score_files()
+
+
+def score_files() -> dict:
     score.main(
         tasks=Path("tasks.parquet"),
         examples=Path("examples.parquet"),
@@ -97,6 +101,26 @@ def test_a_model_that_says_nothing_scores_zero(rows):
     silent = [replace(row, output="", output_tokens=1) for row in rows]
     scores = run(silent, silent)
     assert scores["models"]["tuned"]["overall"]["rouge_l"]["mean"] == 0
+
+
+def test_a_likelihood_that_is_not_a_number_fails_by_task_and_example_and_leaves_nothing(rows):
+    write_predictions(Path("tuned"), rows)
+    text = Path("tuned/predictions.jsonl").read_text().splitlines()
+    broken = [*text[:4], text[4].replace('"nll": 3.0', '"nll": NaN'), text[5]]
+    Path("tuned/predictions.jsonl").write_text("\n".join(broken) + "\n")
+    write_predictions(Path("base"), rows)
+    with pytest.raises(InputError, match="task task7, example task7-1: a score is nan"):
+        score_files()
+    assert not Path("reports").exists()
+
+
+def test_an_output_of_ten_megabytes_and_markup_in_outputs_are_scored(rows):
+    attack = "<script>alert('red')</script>"
+    large = [replace(rows[0], output="red " * 2_500_000), replace(rows[1], output=attack), *rows[2:]]
+    scores = run(rows, large)
+    overlaps = [2 / 2_500_001, 2 * (1 / 4) / (1 / 4 + 1)]  # one word in 2,500,000; "red" among script alert red script
+    assert scores["models"]["tuned"]["tasks"]["task6"]["rouge_l"] == pytest.approx(sum(overlaps) / 3)
+    assert all(Path("reports", name).stat().st_size < 1e5 for name in ("scores.json", "scores.csv"))
 
 
 @pytest.mark.parametrize("value", ["0", "1.0", "95", "high"])
