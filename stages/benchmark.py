@@ -68,7 +68,9 @@ def scratch_of(model: Path, params: Params, seed: int, accelerator: Accelerator,
     return SCRATCH / "-".join([models.weights_hash(model), code, asked, accelerator.device.type, str(dtype), *versions])
 
 
-def ask(loaded: TaskDict, model: Path, params: Params, seed: int, journal: Journal, device: torch.device) -> dict[str, Any] | None:
+def ask(
+    loaded: TaskDict, model: Path, params: Params, seed: int, journal: Journal, device: torch.device
+) -> dict[str, Any] | None:
     """lm-eval's results; None in every process but the first."""
     dtype = models.autocast_dtype(device, params.precision)
     opened = backends.open_model(
@@ -76,9 +78,7 @@ def ask(loaded: TaskDict, model: Path, params: Params, seed: int, journal: Journ
     )
     benchmarks.check_lengths(loaded, opened.lm.max_length)
     return evaluate(
-        journaled.JournaledLM(
-            opened.lm, journal, contexts=opened.contexts, shrink=opened.shrink, seed=seed, device=device
-        ),
+        journaled.JournaledLM(opened.lm, journal, contexts=opened.contexts, shrink=opened.shrink, seed=seed, device=device),
         loaded,
         limit=params.limit,
         bootstrap_iters=ITERATIONS,
@@ -99,10 +99,8 @@ def main(*, model: Path, yaml: Path, out: Path) -> None:
     benchmarks.quiet()
     backends.check(params.backend, params.batch_size)
     set_seed(seed)  # some tasks of lm-eval draw from the global generators while they load
-    manager = benchmarks.manager_of(folders_of(yaml, params))
-    loaded = benchmarks.load(
-        manager, params.tasks, unsafe_code=params.unsafe_code, num_fewshot=params.num_fewshot, seed=seed
-    )
+    manager = benchmarks.manager_of(folders_of(yaml, params), params.tasks)
+    loaded = benchmarks.load(manager, params.tasks, unsafe_code=params.unsafe_code, num_fewshot=params.num_fewshot, seed=seed)
     forever = InitProcessGroupKwargs(timeout=timedelta(weeks=1))  # ranks wait for the slowest
     accelerator = Accelerator(cpu=models.pick_device().type == "cpu", kwargs_handlers=[forever])
     scratch = scratch_of(model, params, seed, accelerator, models.autocast_dtype(accelerator.device, params.precision))

@@ -13,7 +13,10 @@ ROWS = [
     {"question": "Name the colour of the fruit in the text. " * 3 + ".", "choices": ["a", "b", "c"], "gold": 0, "answer": "é"},
     {"question": "Name the fruit.", "choices": ["a", "b", "c"], "gold": 1, "answer": "apple"},
 ]
-SHARED = "dataset_path: json\ndataset_kwargs:\n  data_files:\n    test: {data}/test.jsonl\n    train: {data}/train.jsonl\ntest_split: test\n"
+SHARED = """dataset_path: json
+dataset_kwargs: {data_files: {test: DATA/test.jsonl, train: DATA/train.jsonl}}
+test_split: test
+"""
 TASKS = {
     "tiny_choice": """
 training_split: train
@@ -61,7 +64,6 @@ doc_to_text: "{{question}}"
 doc_to_target: " {{answer}}"
 metric_list:
   - {metric: acc, aggregation: mean, higher_is_better: true}
-  - {metric: perplexity, aggregation: perplexity, higher_is_better: false}
 """,
     "tiny_text": """
 output_type: loglikelihood_rolling
@@ -90,7 +92,7 @@ def write_tasks(folder: Path, *, rows: list[dict[str, Any]] = ROWS) -> Path:
     write_rows(folder / "test.jsonl", rows)
     write_rows(folder / "train.jsonl", rows[1:3])
     for name, text in TASKS.items():
-        shared = SHARED.replace("{data}", str(folder))
+        shared = SHARED.replace("DATA", str(folder))
         (folder / f"{name}.yaml").write_text(f"task: {name}\n{shared}{text}metadata: {{version: 1}}\n", encoding="utf-8")
     (folder / "tiny.yaml").write_text(GROUP, encoding="utf-8")
     return folder

@@ -32,8 +32,8 @@ def metrics_of(name: str, found: Mapping[str, Any], better: Mapping[str, bool]) 
             continue
         if not isinstance(value, int | float) or not math.isfinite(value):
             raise InputError(
-                f"benchmark task {name}: {metric} ({kept}) is {value}. The model's weights hold NaN, or precision is too low: try "
-                "benchmarks.precision: float32; or no document has this metric."
+                f"benchmark task {name}: {metric} ({kept}) is {value}. The model's weights hold NaN, or precision is too low "
+                "(try benchmarks.precision: float32), or no document has this metric."
             )
         error = found.get(f"{metric}_stderr,{kept}")
         known = isinstance(error, int | float) and math.isfinite(error)

@@ -40,11 +40,20 @@ def check_folder(folder: Path) -> None:
         found[name] = path
 
 
-def manager_of(folders: Sequence[Path]) -> TaskManager:
-    """lm-eval's tasks and those of the folders, the later before the earlier."""
+def manager_of(folders: Sequence[Path], names: Sequence[str]) -> TaskManager:
+    """The folders' tasks, the later before the earlier, and lm-eval's own where a name is not among them.
+
+    Raises:
+        InputError: a folder or a file of it that cannot be read.
+    """
     for folder in folders:
         check_folder(folder)
-    return TaskManager(include_path=list(folders))
+    own = TaskManager(include_path=list(folders), include_defaults=False)
+    if all(name in own.task_index for name in names):
+        parts = (part for name in names for part in members(own, name))
+        if all(part in own.task_index for part in parts):
+            return own
+    return TaskManager(include_path=list(folders))  # seconds: it reads some ten thousand files
 
 
 def members(manager: TaskManager, name: str) -> Iterator[str]:
@@ -114,8 +123,8 @@ def _unloadable(manager: TaskManager, names: Sequence[str], error: Exception) ->
             break
     return InputError(
         f"benchmark task {culprit}: cannot be loaded ({type(cause).__name__}: {_first_line(cause)})\n"
-        "  Most tasks of lm-eval fetch their data from the Hub: run once where it can be reached, or bring the data as a YAML task "
-        "with `dataset_path: json` (tools/local_benchmarks writes some)."
+        "  Most tasks of lm-eval fetch their data from the Hub: run once where it can be reached, or bring the data as a YAML "
+        "task with `dataset_path: json` (tools/local_benchmarks writes some)."
     )
 
 

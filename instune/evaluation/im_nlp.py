@@ -92,7 +92,9 @@ def means(tasks: Mapping[str, Mapping[str, Any]], groups: Mapping[str, Mapping[s
     found, table = {**groups, **tasks}, {}
     for group, entries in GROUPS.items():
         values = {name: _value(entry, found) for name, entry in entries.items()}
-        right = [None if value is None else 100 - value if entries[name].metric == TER else value for name, value in values.items()]
+        right = [
+            None if value is None else 100 - value if entries[name].metric == TER else value for name, value in values.items()
+        ]
         table[group] = {"values": values, "mean": _mean(right), "mean_as_published": _mean(list(values.values()))}
     overall = {key: _mean([row[key] for row in table.values()]) for key in ("mean", "mean_as_published")}
     return {"groups": table, **overall}

@@ -20,10 +20,10 @@ SECONDS = 3  # of a program, as in the published evaluation
 PASSED = 77  # exit status behind the last test; a program that ends itself before has another
 RUNNER = f"""
 import os, resource, sys
-for kind, most in (
-    (resource.RLIMIT_AS, {4 << 30}), (resource.RLIMIT_CPU, {SECONDS + 1}), (resource.RLIMIT_FSIZE, {1 << 20}), (resource.RLIMIT_CORE, 0)
-):
-    resource.setrlimit(kind, (most, most))
+resource.setrlimit(resource.RLIMIT_AS, ({4 << 30}, {4 << 30}))
+resource.setrlimit(resource.RLIMIT_CPU, ({SECONDS + 1}, {SECONDS + 1}))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({1 << 20}, {1 << 20}))
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 exec(compile(sys.stdin.buffer.read(), "program", "exec"), {{"__name__": "program"}})
 os._exit({PASSED})
 """

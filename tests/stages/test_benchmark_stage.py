@@ -59,7 +59,7 @@ def test_tasks_and_groups_have_metrics_counts_and_standard_errors(place, model_f
     assert choice["metrics"]["acc,none"]["higher_is_better"] is True
     assert choice["metrics"]["acc,none"]["stderr"] >= 0
     assert set(results["tasks"]["tiny_answer"]["metrics"]) == {"exact_match,first-word", "exact_match,whole"}
-    assert results["tasks"]["tiny_word"]["metrics"]["perplexity,none"]["higher_is_better"] is False
+    assert results["tasks"]["tiny_text"]["metrics"]["byte_perplexity,none"]["higher_is_better"] is False
     scores = [results["tasks"][name]["metrics"]["acc,none"]["value"] for name in ("tiny_choice", "tiny_letters")]
     assert results["groups"]["tiny"]["metrics"]["acc,none"]["value"] == pytest.approx(sum(scores) / 2)
     rows = samples()
@@ -126,8 +126,8 @@ def test_a_model_of_nan_fails_with_the_task(place, tiny_model, tokenizer):
     with torch.no_grad():
         tiny_model.lm_head.weight.fill_(float("nan"))
     save(tiny_model, tokenizer, place / "nan")
-    configure("tiny_word")
-    with pytest.raises(InputError, match="benchmark task tiny_word: perplexity .* is nan"):
+    configure("tiny_text")
+    with pytest.raises(InputError, match=r"benchmark task tiny_text: byte_perplexity .* is nan"):
         run(place / "nan")
     assert not Path("results").exists()
 
@@ -145,8 +145,7 @@ def test_a_chat_template_shows_few_shot_examples_in_one_turn_or_as_turns(place, 
 def test_what_cannot_run_is_refused_before_a_model_is_read(place):
     for tasks, others, message in (
         ("tiny_chioce", {}, "'tiny_chioce' is no task, group or tag. Close to it: tiny_choice"),
-        ("humaneval", {}, "task humaneval: runs the code that the model writes"),
-        ("im_nlp", {}, "task im_humaneval_t01: runs the code that the model writes"),
+        ("im_humaneval_t01", {}, "task im_humaneval_t01: runs the code that the model writes"),
         ("tiny", {"include": "tyni"}, "benchmarks/tyni is no folder"),
         ("tiny", {"include": ".."}, "lies outside benchmarks/"),
         ("tiny", {"backend": "vllm"}, "vllm is not installed"),
