@@ -50,7 +50,7 @@ GROUPS: dict[str, dict[str, Entry]] = {
         "wsc273": Entry(("wsc273",), "acc,none"),
         "winogrande": Entry(("winogrande",), "acc,none"),
         "arc": Entry(("arc_easy", "arc_challenge"), "acc_norm,none"),
-        "coqa": Entry(("coqa",), "f1,none"),
+        "coqa": Entry(("im_coqa",), "f1,none"),
     },
     "math_code": {
         "gsm8k_cot": Entry(("gsm8k_cot",), "exact_match,strict-match"),

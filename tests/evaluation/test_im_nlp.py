@@ -134,7 +134,7 @@ def test_the_paper_row_of_the_base_model_is_the_mean_of_its_groups():
 
 def test_a_mean_is_none_where_something_was_not_run():
     tasks, groups = found()
-    del tasks["coqa"]
+    del tasks["im_coqa"]
     table = im_nlp.means(tasks, groups)
     assert table["groups"]["commonsense"]["mean"] is None
     assert table["groups"]["safety"]["mean"] == 50.0
