@@ -19,6 +19,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import LM
 from tqdm import tqdm
 
+from instune.errors import InputError
 from instune.evaluation.journal import Journal, digest
 from instune.prompts import stable_integer
 
@@ -57,6 +58,22 @@ def chunks(asked: dict[str, Instance], contexts: int) -> Iterator[list[str]]:
         by_context = groupby(of_settings, key=lambda place: place[2])
         while batch := [[key for *_, key in same] for _, same in islice(by_context, contexts)]:
             yield [key for same in batch for key in same]
+
+
+def _refusal(ask: Callable[..., list[Any]], requests: Sequence[Instance]) -> InputError:
+    """What lm-eval asserts in vain, said with the first request that it refuses by itself."""
+    culprit, reason = requests[0], ""
+    for request in requests:
+        try:
+            ask([request], disable_tqdm=True)
+        except AssertionError as error:
+            culprit, reason = request, str(error)
+            break
+    return InputError(
+        f"benchmark task {culprit.task_name}, document {culprit.doc_id}: lm-eval cannot ask for {culprit.args[-1]!r} "
+        f"({reason or 'the tokenizer merges all of it into the prompt, and no token is left to score'}). "
+        "Let doc_to_text and doc_to_target meet at a space or a line end, or leave the document out."
+    )
 
 
 class JournaledLM(LM):
@@ -140,6 +157,8 @@ class JournaledLM(LM):
                 torch.manual_seed(stable_integer(self.seed, chunk[0]))
                 try:
                     return ask(requests, disable_tqdm=True)
+                except AssertionError:
+                    raise _refusal(ask, requests) from None
                 except Exception as error:  # what lacks memory raises no class of its own
                     if not should_reduce_batch_size(error) or not self.shrink():
                         raise
