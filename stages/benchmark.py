@@ -113,6 +113,7 @@ def main(*, model: Path, yaml: Path, out: Path) -> None:
         shutil.rmtree(scratch)
         tasks = ", ".join(sorted(results["tasks"]))
         print(f"{out}: {len(results['tasks'])} benchmark tasks ({tasks}). Look at {benchmark_results.RESULTS}.")
+    accelerator.end_training()
 
 
 if __name__ == "__main__":

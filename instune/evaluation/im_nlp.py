@@ -68,8 +68,8 @@ GROUPS: dict[str, dict[str, Entry]] = {
 
 
 def _value(entry: Entry, found: Mapping[str, Mapping[str, Any]]) -> float | None:
-    """In per cent; None where a task is missing."""
-    if not all(name in found for name in entry.tasks):
+    """In per cent; None where a task is missing, or its metric."""
+    if not all(name in found and entry.metric in found[name]["metrics"] for name in entry.tasks):
         return None
     values = [found[name]["metrics"][entry.metric]["value"] for name in entry.tasks]
     if entry.over == "best":

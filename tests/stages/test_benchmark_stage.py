@@ -144,7 +144,6 @@ def test_a_chat_template_shows_few_shot_examples_in_one_turn_or_as_turns(place, 
 
 def test_what_cannot_run_is_refused_before_a_model_is_read(place):
     for tasks, others, message in (
-        ("tiny_chioce", {}, "'tiny_chioce' is no task, group or tag. Close to it: tiny_choice"),
         ("im_humaneval_t01", {}, "task im_humaneval_t01: runs the code that the model writes"),
         ("tiny", {"include": "tyni"}, "benchmarks/tyni is no folder"),
         ("tiny", {"include": ".."}, "lies outside benchmarks/"),
