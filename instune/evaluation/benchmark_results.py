@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from lm_eval.utils import handle_non_serializable
 
 from instune.errors import InputError
 from instune.evaluation import im_nlp
+from instune.evaluation.benchmarks import DEFAULT_TOKENS
 from instune.results import write_json
 
 RESULTS, SAMPLES = "results.json", "samples.jsonl"
@@ -41,8 +42,26 @@ def metrics_of(name: str, found: Mapping[str, Any], better: Mapping[str, bool]) 
     return metrics
 
 
-def summary(found: Mapping[str, Any]) -> dict[str, Any]:
+def cut_documents(samples: Iterable[Mapping[str, Any]], encode: Callable[[str], Sequence[int]], max_length: int) -> int:
+    """How many documents have a prompt that the model cannot read whole; lm-eval leaves out its beginning, and only logs that."""
+    cut = set()
+    for sample in samples:
+        for context, *rest in sample["arguments"]:
+            if not rest:  # a text of its own, which is read in windows
+                continue
+            generated = isinstance(rest[0], dict)
+            text = context if generated else context + rest[0]
+            room = max_length - rest[0].get("max_gen_toks", DEFAULT_TOKENS) if generated else max_length + 1
+            if len(text.encode("utf-8", "surrogatepass")) > room and len(encode(text)) > room:  # a token is a byte or more
+                cut.add(sample["doc_id"])
+    return len(cut)
+
+
+def summary(found: Mapping[str, Any], encode: Callable[[str], Sequence[int]], max_length: int) -> dict[str, Any]:
     """Tasks and groups of lm-eval's results, without what names machine or time.
+
+    Args:
+        encode: text -> token ids of the model, which reads `max_length` of them.
 
     Raises:
         InputError: a metric is not finite.
@@ -55,6 +74,7 @@ def summary(found: Mapping[str, Any]) -> dict[str, Any]:
                 "n": found["n-samples"][name]["effective"],
                 "of": found["n-samples"][name]["original"],
                 "shots": found["n-shot"][name],
+                "cut": cut_documents(found["samples"][name], encode, max_length),
                 "version": found["versions"][name],
                 "metrics": metrics,
             }
