@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import torch
 from accelerate import Accelerator, InitProcessGroupKwargs
+from lm_eval.api.model import TemplateLM
 from lm_eval.evaluator import evaluate
 from lm_eval.tasks.manager import TaskDict
 from pydantic import Field, NonNegativeInt, PositiveInt
@@ -70,14 +71,14 @@ def scratch_of(model: Path, params: Params, seed: int, accelerator: Accelerator,
 
 def ask(
     loaded: TaskDict, model: Path, params: Params, seed: int, journal: Journal, device: torch.device
-) -> dict[str, Any] | None:
-    """lm-eval's results; None in every process but the first."""
+) -> tuple[dict[str, Any] | None, TemplateLM]:
+    """lm-eval's results, None in every process but the first, and the model that answered."""
     dtype = models.autocast_dtype(device, params.precision)
     opened = backends.open_model(
         model, backend=params.backend, batch_size=params.batch_size, device=device, dtype=dtype, seed=seed
     )
     benchmarks.check_lengths(loaded, opened.lm.max_length)
-    return evaluate(
+    found = evaluate(
         journaled.JournaledLM(opened.lm, journal, contexts=opened.contexts, shrink=opened.shrink, seed=seed, device=device),
         loaded,
         limit=params.limit,
@@ -86,6 +87,7 @@ def ask(
         fewshot_as_multiturn=params.chat_template == "multiturn",
         confirm_run_unsafe_code=params.unsafe_code,
     )
+    return found, opened.lm
 
 
 def main(*, model: Path, yaml: Path, out: Path) -> None:
@@ -105,14 +107,16 @@ def main(*, model: Path, yaml: Path, out: Path) -> None:
     accelerator = Accelerator(cpu=models.pick_device().type == "cpu", kwargs_handlers=[forever])
     scratch = scratch_of(model, params, seed, accelerator, models.autocast_dtype(accelerator.device, params.precision))
     journal = Journal(scratch / f"answers-{accelerator.process_index}.jsonl")
-    found = ask(loaded, model, params, seed, journal, accelerator.device)
+    found, lm = ask(loaded, model, params, seed, journal, accelerator.device)
     journal.close()
     if found is not None:
-        results = benchmark_results.summary(found)
+        results = benchmark_results.summary(found, lm.tok_encode, lm.max_length)
         benchmark_results.write(out, results, benchmark_results.sample_lines(found))
         shutil.rmtree(scratch)
         tasks = ", ".join(sorted(results["tasks"]))
         print(f"{out}: {len(results['tasks'])} benchmark tasks ({tasks}). Look at {benchmark_results.RESULTS}.")
+        if cut := {name: task["cut"] for name, task in results["tasks"].items() if task["cut"]}:
+            print(f"prompts that lost their beginning, since the model reads {lm.max_length} tokens: {cut}")
     accelerator.end_training()
 
 

@@ -7,7 +7,14 @@ from benchmark_tasks import write_tasks
 from instune.errors import InputError
 from instune.evaluation import benchmark_results, benchmarks
 
-SAMPLE = {"doc_id": 0, "filter": "none", "doc": {"text": "<script>\u2028é"}, "resps": [["a"]], "acc": 1.0}
+SAMPLE = {
+    "doc_id": 0,
+    "filter": "none",
+    "doc": {"text": "<script>\u2028é"},
+    "resps": [["a"]],
+    "acc": 1.0,
+    "arguments": [["a b", " c"]],
+}
 
 
 def found(**metrics) -> dict:
@@ -21,16 +28,24 @@ def found(**metrics) -> dict:
         "n-shot": {"piqa": 10},
         "higher_is_better": {"piqa": {"acc": True, "ter": False}},
         "n-samples": {"piqa": {"original": 9, "effective": 3}},
-        "samples": {"piqa": [SAMPLE | {"doc_id": 2}, SAMPLE, SAMPLE | {"filter": "all"}], "abc": [SAMPLE]},
+        "samples": {
+            "piqa": [SAMPLE | {"doc_id": 2, "arguments": [["a " * 20, "c"]] * 2}, SAMPLE, SAMPLE | {"filter": "all"}],
+            "abc": [SAMPLE],
+        },
     }
 
 
+def summarized(results: dict) -> dict:
+    return benchmark_results.summary(results, str.split, 10)
+
+
 def test_a_task_keeps_counts_metrics_and_their_direction_and_nothing_of_the_machine():
-    summary = benchmark_results.summary(found(**{"ter,none": 120.0, "ter_stderr,none": "N/A"}))
+    summary = summarized(found(**{"ter,none": 120.0, "ter_stderr,none": "N/A"}))
     assert summary["tasks"]["piqa"] == {
         "n": 3,
         "of": 9,
         "shots": 10,
+        "cut": 1,
         "version": 1.0,
         "metrics": {
             "acc,none": {"value": 0.5, "stderr": 0.1, "higher_is_better": True},
@@ -41,22 +56,37 @@ def test_a_task_keeps_counts_metrics_and_their_direction_and_nothing_of_the_mach
     assert "/somewhere" not in json.dumps(summary)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "cut"),
+    [
+        (["a " * 10, "b"], 0),  # 11 words: the last is never read
+        (["a " * 11, "b"], 1),
+        (["a " * 7, {"max_gen_toks": 3}], 0),
+        (["a " * 8, {"max_gen_toks": 3}], 1),
+        (["a" * 500, {"max_gen_toks": 3}], 0),
+        (["a " * 500], 0),  # read in windows
+    ],
+)
+def test_a_prompt_is_cut_where_the_model_cannot_read_it_with_its_answer(arguments, cut):
+    assert benchmark_results.cut_documents([{"doc_id": 0, "arguments": [arguments]}], str.split, 10) == cut
+
+
 def test_the_papers_means_come_with_its_groups_only():
     results = found(**{"acc_norm,none": 0.25})
-    assert benchmark_results.summary(results)["im_nlp"]["groups"]["understanding"]["values"]["piqa"] == 25.0
+    assert summarized(results)["im_nlp"]["groups"]["understanding"]["values"]["piqa"] == 25.0
     del results["results"]["im_nlp_understanding"]
-    assert "im_nlp" not in benchmark_results.summary(results)
+    assert "im_nlp" not in summarized(results)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, "N/A"])
 def test_a_metric_that_is_no_finite_number_is_refused_with_its_task(value):
     with pytest.raises(InputError, match=r"benchmark task piqa: acc \(none\) is "):
-        benchmark_results.summary(found(**{"acc,none": value}))
+        summarized(found(**{"acc,none": value}))
 
 
 def test_a_standard_error_that_is_no_number_is_none():
     for value in (math.nan, "N/A"):
-        metrics = benchmark_results.summary(found(**{"acc_stderr,none": value}))["tasks"]["piqa"]["metrics"]
+        metrics = summarized(found(**{"acc_stderr,none": value}))["tasks"]["piqa"]["metrics"]
         assert metrics["acc,none"]["stderr"] is None
 
 
