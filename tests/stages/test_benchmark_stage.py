@@ -179,3 +179,12 @@ def test_two_processes_give_the_results_of_one(place, model_folder):
         for metric, found in task["metrics"].items():
             assert together["tasks"][name]["metrics"][metric]["value"] == pytest.approx(found["value"], abs=1e-4)
     assert [(row["task"], row["doc_id"]) for row in samples("two")] == [(row["task"], row["doc_id"]) for row in samples()]
+
+
+def test_a_number_of_examples_replaces_a_tasks_own_and_they_are_drawn_by_the_seed(place, model_folder):
+    configure("tiny_choice", num_fewshot="1", limit="1")
+    assert run(model_folder)["tasks"]["tiny_choice"]["shots"] == 1
+    assert samples()[0]["arguments"][0][0].count("Q: ") == 2
+    configure("tiny_choice", num_fewshot="0", limit="1")
+    run(model_folder)
+    assert samples()[0]["arguments"][0][0] == "Q: Which colour?\nA:"
