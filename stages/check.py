@@ -26,6 +26,7 @@ STAGES = (
     "optimize_instructions",
     "finetune",
     "evaluate",
+    "benchmark",
     "score",
 )
 
