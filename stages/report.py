@@ -3,7 +3,7 @@
 Reads:  reports/data_card.json, lengths.json, align.json, optimize.json, finetune.json, scores.json;
         reports/curves/optimize/ and finetune/;
         data/selection.json, selection_details.json, align_stability.json, instructions/instructions.json;
-        data/predictions/base/ and tuned/ (predictions.jsonl);
+        data/predictions/base/ and tuned/ (predictions.jsonl); data/benchmarks/base/ and tuned/ (results.json);
         every section of params.yaml
 Writes: reports/report.html
         reports/report.md: the short form for pull requests
@@ -37,6 +37,7 @@ SECTIONS = {
     "optimize": dict,
     "finetune": dict,
     "evaluate": dict,
+    "benchmarks": dict,
     "score": dict,
 }
 
@@ -57,6 +58,8 @@ def main(
     scores: Path,
     base: Path,
     tuned: Path,
+    base_benchmarks: Path,
+    tuned_benchmarks: Path,
     out: Path,
     markdown: Path,
 ) -> None:
@@ -76,6 +79,8 @@ def main(
         scores=read_json(scores),
         finetune_curves=read_curves(finetune_curves),
         optimize_curves=read_curves(optimize_curves),
+        base_benchmarks=read_json(base_benchmarks / "results.json"),
+        tuned_benchmarks=read_json(tuned_benchmarks / "results.json"),
         pairs=read_pairs(base, tuned),
         versions=package_versions(),
     )

@@ -45,6 +45,7 @@ class Inputs:
         card, lengths, align, align_stability, selection, selection_details, instructions, optimize, finetune, scores: what
             ingest, lengths, align, align_stability, select_tasks, optimize_instructions, finetune and score wrote.
         finetune_curves, optimize_curves: panel -> curve -> (step, value) pairs.
+        base_benchmarks, tuned_benchmarks: what benchmark wrote of each model.
         pairs: every example of the target tasks, sorted by task and example.
         versions: package -> version.
     """
@@ -62,6 +63,8 @@ class Inputs:
     scores: Mapping[str, Any]
     finetune_curves: Curves
     optimize_curves: Curves
+    base_benchmarks: Mapping[str, Any]
+    tuned_benchmarks: Mapping[str, Any]
     pairs: Sequence[Pair]
     versions: Mapping[str, str]
 

@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from instune.evaluation.metrics import TEXT_METRICS
-from instune.report import asked, browser, data, learned, mask, numbers, plots, selection, tables
+from instune.report import asked, benchmarks, browser, data, learned, mask, numbers, plots, selection, tables
 from instune.report.cautions import base_note, cautions
 from instune.report.inputs import Curves, Inputs
 
@@ -25,6 +25,7 @@ SECTIONS = {
     "instructions": "Training instructions",
     "training": "Fine-tuning",
     "scores": "Scores",
+    "benchmarks": "Benchmarks",
     "answers": "Answers side by side",
     "left-out": "Skipped, dropped, truncated",
     "parameters": "Parameters",
@@ -152,12 +153,13 @@ def _run(inputs: Inputs) -> dict[str, Any]:
 
 
 def _question(inputs: Inputs) -> dict[str, Any]:
-    """What the page says about what was asked, what to distrust, and the answers."""
+    """What the page says about what was asked, what to distrust, benchmarks, and the answers."""
     answers = browser.view(inputs.pairs)
     return {
         "target_name": asked.target_name(inputs.params["targets"]),
         "question": asked.question(inputs.params, inputs.scores, inputs.selection),
         "cautions": cautions(inputs),
+        "benchmarks": benchmarks.view(inputs.base_benchmarks, inputs.tuned_benchmarks),
         "answers": answers,
         "outcome_rows": [[said, tables.plain(count)] for said, count in answers["outcomes"].items()],
     }

@@ -242,6 +242,7 @@ embed_model: {kinds: [hidden_state], examples: 8}
 select: {method: instruction, aggregation: vote, top_k: 2}
 optimize: {method: human, embedder: {soft_tokens: 16, gamma: auto}}
 finetune: {loss_mask: it, normalize_by: weights, max_tokens: 100000, learning_rate: 1e-4}
+benchmarks: {tasks: [qa, im_nlp]}
 evaluate: {max_new_tokens: 32, batch_size: 16, precision: auto}
 score: {confidence: 0.95}
 """
@@ -260,6 +261,22 @@ FILES = (
 CURVES = {"train/loss": [3.1, 2.0, 1.4, 1.1], "validation/loss": [2.9, 1.5], "learning_rate": [1e-4, 5e-5, 0.0]}
 
 
+def benchmarked(right: float) -> dict[str, Any]:
+    """results.json of the benchmark stage: a task of two metrics, and one in a group."""
+    accuracy = {"value": right, "stderr": 0.0125, "higher_is_better": True}
+    error_rate = {"value": 91.5, "stderr": None, "higher_is_better": False}
+    said = {"n": 10, "of": 1000, "shots": 3, "cut": 2, "version": 1.0}
+    means = {"mean": 100 * right, "mean_as_published": None}
+    return {
+        "tasks": {
+            "qa": said | {"metrics": {"acc,none": accuracy, "ter,none": error_rate}},
+            "qa_german": said | {"of": 10, "cut": 0, "metrics": {"exact_match,strict-match": accuracy}},
+        },
+        "groups": {"qa_all": {"tasks": ["qa", "qa_german"], "metrics": {"acc,none": accuracy | {"stderr": None}}}},
+        "im_nlp": {"groups": {"safety": {"values": {"qa": 100 * right}} | means}} | means,
+    }
+
+
 def write_run(folder: Path) -> dict[str, Path]:
     """Write everything that the report reads, params.yaml too; returns the stage's keywords."""
     paths = {name: folder / name / f"{name}.json" for name in FILES}
@@ -267,7 +284,9 @@ def write_run(folder: Path) -> dict[str, Path]:
         FILES, (CARD, LENGTHS, ALIGN, ONE_CHOICE, SELECTION, DETAILS, HUMAN, OPTIMIZE, FINETUNE, scores()), strict=True
     ):
         write_json(paths[name], value)
-    for model in ("base", "tuned"):
+    for model, right in (("base", 0.25), ("tuned", 0.5)):
+        paths[f"{model}_benchmarks"] = folder / f"{model}_benchmarks"
+        write_json(paths[f"{model}_benchmarks"] / "results.json", benchmarked(right))
         paths[model] = folder / model
         write_predictions(paths[model], predictions(model))
     for stage, curves in (("finetune", CURVES), ("optimize", {"outer_loss": []})):
@@ -287,6 +306,8 @@ def load(folder: Path) -> Inputs:
         **{name: read_json(folder / name / f"{name}.json") for name in FILES},
         finetune_curves=read_curves(paths["finetune_curves"]),
         optimize_curves=read_curves(paths["optimize_curves"]),
+        base_benchmarks=read_json(paths["base_benchmarks"] / "results.json"),
+        tuned_benchmarks=read_json(paths["tuned_benchmarks"] / "results.json"),
         pairs=read_pairs(paths["base"], paths["tuned"]),
         versions={"torch": "1.2.3"},
     )
