@@ -65,8 +65,9 @@ def half_width(values: np.ndarray, confidence: float) -> float:
     if total == 0:
         return 0.0
     squares = task**2 / free[0] + (seed**2 / free[1] + rest**2 / (free[0] * free[1]) if between else 0.0)
-    matched = stdtrit(total**2 / squares, quantile) * math.sqrt(total / count)
-    apart = [stdtrit(degrees, quantile) ** 2 for degrees in free]
+    degrees = max(total**2 / squares, min(free))  # without a bound it falls to 0 where `seed` is little more than `rest`
+    matched = stdtrit(degrees, quantile) * math.sqrt(total / count)
+    apart = [stdtrit(one, quantile) ** 2 for one in free]
     separate = math.sqrt((apart[0] * task + apart[1] * between) / count)
     return float(matched + separate) / 2
 

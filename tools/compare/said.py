@@ -1,0 +1,82 @@
+"""How a comparison's numbers and verdicts are said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from instune.report.numbers import METRICS
+
+ALPHA = 0.05
+SHOWN = 3  # arms that the verdict names
+
+
+def number(metric: str, value: float | None, *, signed: bool = False) -> str:
+    """NLL with three decimals; other scores are shares, in points with one decimal; a dash where there is none."""
+    if value is None:
+        return "–"
+    text = f"{value:+.3f}" if metric == "nll" else f"{100 * value:+.1f}"
+    text = text[1:] if float(text) == 0 or (text[0] == "+" and not signed) else text
+    return text.replace("-", "−")
+
+
+def interval(metric: str, found: Mapping[str, Any] | None, *, signed: bool = False) -> str:
+    """Mean and interval, `−0.120 [−0.200, −0.040]`, or the mean alone where there is none."""
+    if found is None:
+        return "–"
+    mean = number(metric, found["mean"], signed=signed)
+    if found["low"] is None:
+        return mean
+    return f"{mean} [{number(metric, found['low'], signed=signed)}, {number(metric, found['high'], signed=signed)}]"
+
+
+def p_value(found: Mapping[str, Any] | None) -> str:
+    """The corrected p-value, `p 0.012`; empty where there is none."""
+    if found is None or found.get("p_holm") is None:
+        return ""
+    return "p < 0.001" if found["p_holm"] < 0.001 else f"p {found['p_holm']:.3f}"
+
+
+def way(found: Mapping[str, Any] | None, better: str) -> str:
+    """`better` or `worse` where the corrected test shows a difference, else `unclear`."""
+    if found is None or found.get("p_holm") is None or found["p_holm"] >= ALPHA:
+        return "unclear"
+    return "better" if (found["mean"] < 0) == (better == "lower") else "worse"
+
+
+def unit(metric: str) -> str:
+    """What differences are counted in."""
+    return "nats per token" if metric == "nll" else "points"
+
+
+def _smallest(metric: str, found: list[Mapping[str, Any]]) -> str:
+    """The range of the smallest effects as a sentence, empty where there is none."""
+    sizes = sorted(one["smallest_effect"] for one in found if one["smallest_effect"] is not None)
+    if not sizes:
+        return ""
+    ends = list(dict.fromkeys(number(metric, size) for size in (sizes[0], sizes[-1])))
+    return f" The design finds a true difference of {' to '.join(ends)} {unit(metric)} four times out of five."
+
+
+def verdict(metric: str, better: str, found: Mapping[str, Mapping[str, Any] | None], against: str) -> str:
+    """What the corrected tests show in one metric, as one or two sentences.
+
+    Args:
+        found: arm or effect -> its difference with `p_holm`; None where there is none.
+        against: ends the sentence's first part: what the differences are to.
+    """
+    what, known = METRICS.get(metric, metric), {name: one for name, one in found.items() if one is not None}
+    tested = {name: one for name, one in known.items() if one["p_holm"] is not None}
+    if not tested:
+        return f"{what}: nothing can be tested {against}; that needs two target tasks or more."
+    shown = [name for name, one in sorted(tested.items(), key=lambda item: item[1]["p_holm"]) if way(one, better) != "unclear"]
+    smallest = _smallest(metric, list(tested.values()))
+    if not shown:
+        return f"{what}: no difference shown {against} in {len(tested)} {'test' if len(tested) == 1 else 'tests'}.{smallest}"
+    said = "; ".join(
+        f"{name} {way(tested[name], better)}, {interval(metric, tested[name], signed=True)}" for name in shown[:SHOWN]
+    )
+    more = f"; and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    rest = len(tested) - len(shown)
+    others = f" For the other {rest} no difference is shown." if rest else ""
+    return f"{what}: {len(shown)} of {len(tested)} differences {against} shown: {said}{more}.{others}{smallest}"
