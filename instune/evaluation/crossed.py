@@ -65,9 +65,8 @@ def half_width(values: np.ndarray, confidence: float) -> float:
     if total == 0:
         return 0.0
     squares = task**2 / free[0] + (seed**2 / free[1] + rest**2 / (free[0] * free[1]) if between else 0.0)
-    degrees = max(total**2 / squares, min(free))  # without a bound it falls to 0 where `seed` is little more than `rest`
-    matched = stdtrit(degrees, quantile) * math.sqrt(total / count)
-    apart = [stdtrit(one, quantile) ** 2 for one in free]
+    matched = stdtrit(total**2 / squares, quantile) * math.sqrt(total / count)
+    apart = [stdtrit(degrees, quantile) ** 2 for degrees in free]
     separate = math.sqrt((apart[0] * task + apart[1] * between) / count)
     return float(matched + separate) / 2
 
@@ -78,7 +77,7 @@ def smallest_effect(values: np.ndarray, confidence: float) -> float:
     The test finds what lies beyond t_(1 - alpha / 2) standard errors; 80 % of the estimates lie above the true mean less
     t_0.8 standard errors. So (t_(1 - alpha / 2) + t_0.8) standard errors, both terms as `half_width` has them.
     """
-    return half_width(values, confidence) + half_width(values, 2 * POWER - 1)
+    return float(half_width(values, confidence)) + float(half_width(values, 2 * POWER - 1))
 
 
 def crossed(values: np.ndarray, confidence: float) -> Crossed:

@@ -137,5 +137,5 @@ def test_effects_are_over_the_seeds_that_every_arm_has_and_stand_in_the_table():
 
 
 def test_effects_in_words():
-    assert described("b=b1", FACTORS) == "b: b1 instead of b0, averaged over the other factors"
-    assert described("a=a1:b=b1", FACTORS).endswith("alone: a: a1 instead of a0; b: b1 instead of b0")
+    assert described("b=b1", FACTORS) == "b: b1 instead of b0"
+    assert described("a=a1:b=b1", FACTORS) == "a × b: together, beyond their sum"

@@ -12,7 +12,7 @@ from matplotlib.ticker import MaxNLocator
 
 from instune.report.plots import INK, MUTED, RULE, STYLE, WIDTH, Dot, inline_svg
 
-LINE, BETWEEN = 0.185, 1.5  # inches: of a line of text; lines: from a name to the next row's
+LINE, BETWEEN = 0.185, 1.85  # inches: of a line of text; lines: from a name to the next row's
 LETTERS = 36  # of a name in one line, beside the value
 
 
@@ -33,20 +33,18 @@ def rows_plot(dots: Sequence[Dot], *, name: str, title: str, axis: str, zero: bo
         axes.patch.set_visible(False)
         across = axes.get_yaxis_transform()
         for dot, lines, top in zip(dots, names, tops, strict=False):
-            place = top + len(lines) - 0.15
+            place = top + len(lines) + 0.05
             if dot.low is not None and dot.high is not None:
                 axes.plot([dot.low, dot.high], [place, place], color=dot.colour, solid_capstyle="butt")
             axes.plot([dot.mean], [place], "o", color=dot.colour, markersize=6, markeredgewidth=0, clip_on=False)
             axes.text(0, top + len(lines) - 0.55, "\n".join(lines), color=INK, va="bottom", transform=across, linespacing=1.15)
             axes.text(1, top + len(lines) - 0.55, dot.value, color=dot.colour, va="bottom", ha="right", transform=across)
         if zero:
-            axes.axvline(0, color=MUTED, linewidth=1, zorder=0)
+            axes.axvline(0, color=RULE, linewidth=1.2, zorder=0)
         axes.set_ylim(tops[-1], -0.6)
         axes.set_yticks([])
         axes.margins(x=0.03)
         axes.xaxis.set_major_locator(MaxNLocator(5))
-        axes.grid(axis="x", color=RULE, linewidth=0.8)
-        axes.set_axisbelow(True)
         axes.tick_params(colors=MUTED, length=0)
         for side, spine in axes.spines.items():
             spine.set_visible(side == "bottom")

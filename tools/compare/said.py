@@ -44,39 +44,45 @@ def way(found: Mapping[str, Any] | None, better: str) -> str:
     return "better" if (found["mean"] < 0) == (better == "lower") else "worse"
 
 
+def tested(found: Mapping[str, Any] | None, better: str) -> str:
+    """The corrected p-value, with the direction where the test shows a difference: `p 0.012, better`."""
+    shown = way(found, better)
+    return p_value(found) + (f", {shown}" if shown != "unclear" else "")
+
+
 def unit(metric: str) -> str:
     """What differences are counted in."""
     return "nats per token" if metric == "nll" else "points"
 
 
-def _smallest(metric: str, found: list[Mapping[str, Any]]) -> str:
-    """The range of the smallest effects as a sentence, empty where there is none."""
-    sizes = sorted(one["smallest_effect"] for one in found if one["smallest_effect"] is not None)
+def smallest(metric: str, found: Mapping[str, Mapping[str, Any] | None]) -> str:
+    """The range of the differences that a test finds with a power of 80 %, as a sentence; empty where nothing is tested."""
+    known = [one for one in found.values() if one is not None]
+    sizes = sorted(one["smallest_effect"] for one in known if one["smallest_effect"] is not None)
     if not sizes:
         return ""
     ends = list(dict.fromkeys(number(metric, size) for size in (sizes[0], sizes[-1])))
-    return f" The design finds a true difference of {' to '.join(ends)} {unit(metric)} four times out of five."
+    tests = "This test finds" if len(sizes) == 1 else "These tests find"
+    return f"{tests} a true difference of {' to '.join(ends)} {unit(metric)} four times out of five, before correction."
 
 
 def verdict(metric: str, better: str, found: Mapping[str, Mapping[str, Any] | None], against: str) -> str:
-    """What the corrected tests show in one metric, as one or two sentences.
+    """What the corrected tests show in one metric, as one sentence.
 
     Args:
         found: arm or effect -> its difference with `p_holm`; None where there is none.
-        against: ends the sentence's first part: what the differences are to.
+        against: what the differences are of, as `of 7 effects`, `to random`.
     """
-    what, known = METRICS.get(metric, metric), {name: one for name, one in found.items() if one is not None}
-    tested = {name: one for name, one in known.items() if one["p_holm"] is not None}
+    what = METRICS.get(metric, metric)
+    tested = {name: one for name, one in found.items() if one is not None and one["p_holm"] is not None}
     if not tested:
         return f"{what}: nothing can be tested {against}; that needs two target tasks or more."
     shown = [name for name, one in sorted(tested.items(), key=lambda item: item[1]["p_holm"]) if way(one, better) != "unclear"]
-    smallest = _smallest(metric, list(tested.values()))
     if not shown:
-        return f"{what}: no difference shown {against} in {len(tested)} {'test' if len(tested) == 1 else 'tests'}.{smallest}"
-    said = "; ".join(
-        f"{name} {way(tested[name], better)}, {interval(metric, tested[name], signed=True)}" for name in shown[:SHOWN]
-    )
+        return f"{what}: no difference shown {against}, in {len(tested)} {'test' if len(tested) == 1 else 'tests'}."
+    named = {name: tested[name] for name in shown[:SHOWN]}
+    said = "; ".join(f"{name} {way(one, better)}, {interval(metric, one, signed=True)}" for name, one in named.items())
     more = f"; and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
     rest = len(tested) - len(shown)
-    others = f" For the other {rest} no difference is shown." if rest else ""
-    return f"{what}: {len(shown)} of {len(tested)} differences {against} shown: {said}{more}.{others}{smallest}"
+    others = f"; no difference shown for the other {rest}" if rest else ""
+    return f"{what}, {against}: {said}{more}{others}."

@@ -99,7 +99,7 @@ def _arm_rows(metric: str, better: str, summary: Mapping[str, Any], compared: Co
         mean = said.interval(metric, measure)
         counts = [str(values["experiments"]), plain(round(tokens["mean"])) if tokens else "–"]
         difference = "baseline" if arm == compared.sweep.baseline else said.interval(metric, minus, signed=True)
-        cells = [*counts, mean, difference, said.p_value(minus), "" if arm == compared.sweep.baseline else smallest]
+        cells = [*counts, mean, difference, said.tested(minus, better), "" if arm == compared.sweep.baseline else smallest]
         rows.append({"arm": named[arm], "cells": cells, "way": said.way(minus, better)})
     if before := summary["base"]["measures"].get(metric):
         rows.append({"arm": BEFORE, "cells": ["", "", said.interval(metric, before), "", "", ""], "way": "unclear"})
@@ -111,7 +111,11 @@ def _effect_rows(metric: str, better: str, effects: Mapping[str, Any], factors: 
         {
             "effect": effect_name(effect),
             "said": described(effect, factors),
-            "cells": [said.interval(metric, one, signed=True), said.p_value(one), said.number(metric, one["smallest_effect"])],
+            "cells": [
+                said.interval(metric, one, signed=True),
+                said.tested(one, better),
+                said.number(metric, one["smallest_effect"]),
+            ],
             "way": said.way(one, better),
         }
         for effect, one in effects.items()
@@ -136,14 +140,16 @@ def _metric(metric: str, compared: Compared, summary: Mapping[str, Any], named: 
     }
     effects = summary["effects"].get(metric, {})
     factors = {factor: list(levels) for factor, levels in sweep.factors.items()}
-    against = f"to {named[sweep.baseline]}"
+    against = f"compared with {named[sweep.baseline]}"
     return {
         "name": METRICS.get(metric, metric),
         "unit": said.unit(metric),
         "better": better,
         "verdict": sentence(said.verdict(metric, better, {named[arm]: one for arm, one in minus.items()}, against)),
+        "smallest": said.smallest(metric, minus),
+        "smallest_effects": said.smallest(metric, effects),
         "effects_verdict": sentence(
-            said.verdict(metric, better, {effect_name(key): one for key, one in effects.items()}, "between levels")
+            said.verdict(metric, better, {effect_name(key): one for key, one in effects.items()}, "effects of the factors")
         )
         if effects
         else "",
@@ -171,6 +177,7 @@ def view(compared: Compared) -> dict[str, Any]:
     tokens = [values["tokens"]["mean"] for values in summary["arms"].values() if "tokens" in values]
     return {
         "title": f"Sweep {compared.name}" if compared.name else "Experiments of this repository",
+        "kind": "Arms" if compared.name else "Groups of experiments",
         "about": sweep.about,
         "baseline": named[sweep.baseline],
         "columns": [named[arm] for arm in order],

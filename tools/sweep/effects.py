@@ -56,7 +56,7 @@ def contrasted(scores: Mapping[str, np.ndarray], weights: Mapping[str, float]) -
 def described(effect: str, factors: Mapping[str, Sequence[str]]) -> str:
     """The effect in words, with what its levels are held against."""
     levels = [part.split("=") for part in effect.split(":")]
-    said = [f"{factor}: {level} instead of {factors[factor][0]}" for factor, level in levels]
-    if len(said) == 1:
-        return f"{said[0]}, averaged over the other factors"
-    return "how much more (or less) they do together than each alone: " + "; ".join(said)
+    if len(levels) > 1:
+        return " × ".join(factor for factor, _ in levels) + ": together, beyond their sum"
+    ((factor, level),) = levels
+    return f"{factor}: {level} instead of {factors[factor][0]}"
