@@ -46,7 +46,7 @@ def scores(score: Score, tasks: Mapping[str, str]) -> dict[str, Any]:
             for task, value in of_task.items()
         }
 
-    return {"models": {"tuned": {"tasks": rows(0)}, "base": {"tasks": rows(5)}}}
+    return {"tasks_scored": len(tasks), "models": {"tuned": {"tasks": rows(0)}, "base": {"tasks": rows(5)}}}
 
 
 def make(folder: Path) -> Path:
@@ -81,18 +81,20 @@ def add(
     tasks: Mapping[str, str] = CATEGORIES,
     locked: Mapping[str, Any] | None = None,
     code: str = "1",
+    reports: Mapping[str, Any] | None = None,
 ) -> None:
     """An experiment of that name on the current commit.
 
     Args:
         locked: parameters that dvc.lock says, if others.
+        reports: more of reports/finetune.json.
     """
     head = run(repository, "git", "rev-parse", "HEAD").strip()
     write_yaml(repository / "params.yaml", params)
     write_yaml(repository / "dvc.lock", lock(locked or params, code))
     (repository / "reports").mkdir(exist_ok=True)
     (repository / "reports/scores.json").write_text(json.dumps(scores(score, tasks)))
-    (repository / "reports/finetune.json").write_text(json.dumps({"tokens": {"all": 1000, "with_loss": 100}}))
+    (repository / "reports/finetune.json").write_text(json.dumps({"tokens": {"all": 1000, "with_loss": 100}, **(reports or {})}))
     run(repository, "git", "add", "params.yaml", "dvc.lock", "reports")
     second = len(run(repository, "git", "for-each-ref", "refs/exps").splitlines())
     date = {"GIT_COMMITTER_DATE": f"2026-01-01T00:{second // 60:02}:{second % 60:02}+0000"}  # one is newer than the other

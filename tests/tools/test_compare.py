@@ -68,8 +68,8 @@ def test_a_sweeps_arms_have_crossed_intervals_and_holm_tests_over_all_targets(sh
     assert said == pytest.approx([truth.mean, truth.low, truth.high], abs=6e-4)
     assert row["cells"][4].endswith("better")
     assert row["cells"][5] == f"{truth.smallest_effect:.3f}"
-    assert "chosen better" in nll["verdict"]
-    assert "no difference shown for the other 1" in nll["verdict"]
+    assert "against random; better: chosen (−" in nll["verdict"]
+    assert "no difference shown: the other 1" in nll["verdict"]
     assert (shown["experiments"], shown["planned"], shown["targets"]) == (8, 9, 5)
     assert shown["missing"] == {"one-masked-s1": "not run yet"}
 
@@ -178,11 +178,11 @@ def test_one_seed_is_tested_over_tasks_and_a_missing_baseline_is_told(repository
     add(repository, "one-chosen-s0", params_of("chosen", 0), score("chosen", 0))
     shown = view(of_sweep(repository, "one"))
     assert shown["warnings"] == ["The baseline random has no experiment: there is nothing to compare with."]
-    assert "nothing can be tested compared with random" in shown["metrics"][0]["verdict"]
+    assert "nothing can be tested against random" in shown["metrics"][0]["verdict"]
     assert page.render(shown)
     add(repository, "one-random-s0", PARAMS, score("random", 0))
     shown = view(of_sweep(repository, "one"))
-    assert "chosen better" in shown["metrics"][0]["verdict"]
+    assert "better: chosen (−" in shown["metrics"][0]["verdict"]
     assert "One seed: intervals are over tasks alone" in page.render(shown)
 
 

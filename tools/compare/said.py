@@ -8,7 +8,7 @@ from typing import Any
 from instune.report.numbers import METRICS
 
 ALPHA = 0.05
-SHOWN = 3  # arms that the verdict names
+SHOWN = 3  # arms that the verdict names, of the better and of the worse ones
 
 
 def number(metric: str, value: float | None, *, signed: bool = False) -> str:
@@ -79,10 +79,13 @@ def verdict(metric: str, better: str, found: Mapping[str, Mapping[str, Any] | No
         return f"{what}: nothing can be tested {against}; that needs two target tasks or more."
     shown = [name for name, one in sorted(tested.items(), key=lambda item: item[1]["p_holm"]) if way(one, better) != "unclear"]
     if not shown:
-        return f"{what}: no difference shown {against}, in {len(tested)} {'test' if len(tested) == 1 else 'tests'}."
-    named = {name: tested[name] for name in shown[:SHOWN]}
-    said = "; ".join(f"{name} {way(one, better)}, {interval(metric, one, signed=True)}" for name, one in named.items())
-    more = f"; and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+        return f"{what}, {against}: no difference shown, in {len(tested)} {'test' if len(tested) == 1 else 'tests'}."
+    parts = []
+    for direction in ("better", "worse"):
+        own = [name for name in shown if way(tested[name], better) == direction]
+        named = [f"{name} ({interval(metric, tested[name], signed=True)})" for name in own[:SHOWN]]
+        more = f" and {len(own) - SHOWN} more" if len(own) > SHOWN else ""
+        parts += [f"{direction}: {', '.join(named)}{more}"] if own else []
     rest = len(tested) - len(shown)
-    others = f"; no difference shown for the other {rest}" if rest else ""
-    return f"{what}, {against}: {said}{more}{others}."
+    parts += [f"no difference shown: the other {rest}"] if rest else []
+    return f"{what}, {against}; {'; '.join(parts)}."

@@ -27,7 +27,7 @@ def titles(compared: Compared) -> dict[str, str]:
     if not 0 < len(keys) <= TITLE_KEYS:
         return {arm: arm for arm in compared.sweep.arms}
     named = {
-        arm: ", ".join(f"{key.rpartition('.')[2]} {values[arm]}" for key, values in keys.items()) for arm in compared.sweep.arms
+        arm: " / ".join(f"{key.rpartition('.')[2]} {values[arm]}" for key, values in keys.items()) for arm in compared.sweep.arms
     }
     usable = max(map(len, named.values())) <= TITLE_LETTERS and len(set(named.values())) == len(named)
     return named if usable else {arm: arm for arm in compared.sweep.arms}
@@ -140,7 +140,7 @@ def _metric(metric: str, compared: Compared, summary: Mapping[str, Any], named: 
     }
     effects = summary["effects"].get(metric, {})
     factors = {factor: list(levels) for factor, levels in sweep.factors.items()}
-    against = f"compared with {named[sweep.baseline]}"
+    against = f"against {named[sweep.baseline]}"
     return {
         "name": METRICS.get(metric, metric),
         "unit": said.unit(metric),
@@ -158,9 +158,7 @@ def _metric(metric: str, compared: Compared, summary: Mapping[str, Any], named: 
         "effects_plot": difference_plot(
             metric, better, effects, {key: effect_name(key) for key in effects}, "effects", f"effects-{metric}"
         ),
-        "difference_plot": difference_plot(
-            metric, better, minus, named, f"minus {named[sweep.baseline]}", f"differences-{metric}"
-        ),
+        "difference_plot": difference_plot(metric, better, minus, named, "differences", f"differences-{metric}"),
         "means_plot": means_plot(metric, better, summary, named),
         "targets": {
             level: _target_rows(metric, better, cells(by_arm, sweep.baseline, metric, targets), compared, targets)
