@@ -21,7 +21,7 @@ import sys
 from pathlib import Path
 from instune.devices import held
 with held(sys.argv[2].split(","), sys.argv[3], Path(sys.argv[1])):
-    print("held", flush=True)
+    print("held", *(path.name for path in Path(sys.argv[1]).glob("*.free")), flush=True)
     sys.stdin.readline()
 print("released", flush=True)
 """
@@ -46,8 +46,9 @@ def test_a_second_process_waits_and_says_for_whom_and_an_error_releases(tmp_path
     with suppress(ValueError), held(["GPU-a", "GPU-b"], "finetune", tmp_path):
         second = start(tmp_path, "GPU-b", "evaluate")
         assert line(second) == f"evaluate: waiting for GPU GPU-b, held by finetune (process {os.getpid()})"
+        (tmp_path / "now.free").touch()
         raise ValueError
-    assert line(second) == "held"
+    assert line(second) == "held now.free"
     end(second)
     assert not list(tmp_path.glob("*.holder"))
 

@@ -107,9 +107,9 @@ def test_a_failed_experiment_says_the_last_line_of_its_output(repository):
     add(repository, "one-random-s0", PARAMS, score("random", 0))
     folder = repository / ".scratch/sweeps/one"
     folder.mkdir(parents=True)
-    (folder / "one-chosen-s0.log").write_text("start\nerror: no memory <left>\n\n")
+    (folder / "one-chosen-s0.log").write_text("start\nerror: no memory <left>\n\nERROR: failed to reproduce 'train': ...\n")
     found = of_sweep(repository, "one")
-    assert found.missing["one-chosen-s0"].endswith("the last line of its output: error: no memory <left>")
+    assert found.missing["one-chosen-s0"] == "failed or not finished, saying last: error: no memory <left>"
     assert "no memory &lt;left&gt;" in page.render(view(found))
 
 
@@ -232,7 +232,7 @@ def test_markdown_has_every_arm_target_and_reason(shown):
 
 
 def test_what_cannot_be_compared_is_refused(repository):
-    with pytest.raises(InputError, match="no experiment has reports/scores"):
+    with pytest.raises(InputError, match="no experiment with scores is there"):
         compare.main(None, root=repository)
     write_sweep(repository, "one", ARMS, baseline="random", metrics=METRICS)
     with pytest.raises(InputError, match=r"one: none of its 3 experiments is there \(not run yet\)\. Run `make sweep NAME=one`"):

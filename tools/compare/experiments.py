@@ -120,6 +120,13 @@ def digest(values: Any) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
+def last_said(output: str) -> str:
+    """The last line of a failed run's output, before DVC's own that it failed."""
+    lines = [line.strip() for line in output.splitlines() if line.strip()]
+    own = [line for line in lines if not line.startswith(("ERROR: failed to reproduce", "ERROR: Failed to reproduce"))]
+    return (own or lines or ["nothing"])[-1]
+
+
 def failed_in_queue(root: Path) -> dict[str, str]:
     """Task or experiment of `dvc queue` -> the last line of its log, of those that failed."""
 
@@ -130,8 +137,7 @@ def failed_in_queue(root: Path) -> dict[str, str]:
     found = {}
     for line in dvc("status").splitlines():
         if matched := FAILED.match(line):
-            said = [row.strip() for row in dvc("logs", matched["task"]).splitlines() if row.strip()]
             words = line.split()
             name = words[1] if not re.match(r"\d", words[1]) else f"task {words[0]}"  # unnamed: the time follows
-            found[name] = f"failed: {said[-1]}" if said else "failed; its log is gone"
+            found[name] = f"failed, saying last: {last_said(dvc('logs', matched['task']))}"
     return found

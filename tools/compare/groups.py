@@ -14,11 +14,12 @@ from tqdm import tqdm
 from instune.errors import InputError
 from instune.report.numbers import METRICS
 from instune.results import read_json
-from tools.compare.experiments import PARAMS, Entry, Unusable, comparable, digest, failed_in_queue, read_entry
+from tools.compare.experiments import PARAMS, Entry, Unusable, comparable, digest, failed_in_queue, last_said, read_entry
 from tools.sweep.found import references, yaml_at
 from tools.sweep.place import BEGUN, folder_of
 from tools.sweep.plan import Experiment, Sweep, arms_of, experiments_of, read_sweep
 
+REASONS = 5  # experiments without scores that are named where none has any
 SEED_SUFFIX = re.compile(r"[-_]?s(eed)?[-_]?\d+$")
 
 
@@ -59,8 +60,7 @@ def _why_missing(root: Path, name: str, experiment: Experiment) -> str:
     if begun.exists() and read_json(begun)["name"] == experiment.name and not log.exists():
         return "begun, not finished"
     if log.exists():
-        lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
-        return f"failed or not finished; the last line of its output: {lines[-1] if lines else 'none'}"
+        return f"failed or not finished, saying last: {last_said(log.read_text(encoding='utf-8', errors='replace'))}"
     return "not run yet"
 
 
@@ -166,7 +166,8 @@ def of_repository(root: Path, baseline: str | None) -> Compared:
     """
     entries, missing = _all_of(root)
     if not entries:
-        raise InputError("no experiment has reports/scores.json yet. Run `dvc exp run -n NAME -S ...` or `make sweep NAME=...`.")
+        reasons = "".join(f"\n  {name}: {why}" for name, why in list(missing.items())[:REASONS])
+        raise InputError(f"no experiment with scores is there. Run `dvc exp run -n NAME -S ...` or `make sweep`.{reasons}")
     groups: dict[str, list[Entry]] = {}
     for entry in entries:
         groups.setdefault(digest(entry.read), []).append(entry)
