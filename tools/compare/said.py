@@ -63,7 +63,7 @@ def smallest(metric: str, found: Mapping[str, Mapping[str, Any] | None]) -> str:
         return ""
     ends = list(dict.fromkeys(number(metric, size) for size in (sizes[0], sizes[-1])))
     tests = "This test finds" if len(sizes) == 1 else "These tests find"
-    return f"{tests} a true difference of {' to '.join(ends)} {unit(metric)} four times out of five, before correction."
+    return f"{tests} a true difference of {' to '.join(ends)} {unit(metric)} about four times out of five, before correction."
 
 
 def verdict(metric: str, better: str, found: Mapping[str, Mapping[str, Any] | None], against: str) -> str:
