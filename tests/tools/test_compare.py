@@ -20,7 +20,7 @@ from tools.compare.experiments import stale
 from tools.compare.groups import of_repository, of_sweep
 from tools.compare.remarks import differing
 from tools.compare.targets import cells, targets_of
-from tools.compare.view import titles, view
+from tools.compare.view import effect_name, titles, view
 
 ARMS = {"random": {}, "chosen": {"select.method": "instruction"}, "masked": {"finetune.loss_mask": "im"}}
 SHIFTS = {"random": 0.0, "chosen": -1.0, "masked": 0.0}
@@ -241,3 +241,23 @@ def test_what_cannot_be_compared_is_refused(repository):
         compare.main("two", root=repository)
     with pytest.raises(InputError, match="names its own"):
         compare.main("one", baseline="x", root=repository)
+
+
+def test_effects_of_a_factorial_sweep_are_on_the_page_and_named_apart(repository):
+    factors = {
+        "selection": {"random": {"select.method": "random"}, "instruction": {"select.method": "instruction"}},
+        "mask": {"it": {"finetune.loss_mask": "it"}, "im": {"finetune.loss_mask": "im"}},
+    }
+    write_sweep(repository, "two", {}, factors=factors, baseline="random-it", metrics={"nll": "lower"})
+    for selection in factors["selection"]:
+        for mask in factors["mask"]:
+            worth = 1.0 - 0.5 * (selection == "instruction")
+            params = changed(select__method=selection, finetune__loss_mask=mask)
+            add(repository, f"two-{selection}-{mask}-s0", params, lambda task, place, worth=worth: worth + 0.01 * place)
+    found = view(of_sweep(repository, "two"))
+    assert [row["effect"] for row in found["metrics"][0]["effects"]] == ["instruction", "im", "instruction × im"]
+    assert found["metrics"][0]["effects"][0]["cells"][0] == "−0.500 [−0.500, −0.500]"
+    assert "better: instruction (−0.500" in found["metrics"][0]["effects_verdict"]
+    assert "Main effects and interactions" in page.render(found)
+    assert "| instruction × im |" in markdown.render(found)
+    assert effect_name("a=on:b=on", {"a": ["off", "on"], "b": ["off", "on"]}) == "a on × b on"

@@ -109,7 +109,7 @@ def _arm_rows(metric: str, better: str, summary: Mapping[str, Any], compared: Co
 def _effect_rows(metric: str, better: str, effects: Mapping[str, Any], factors: Mapping[str, list[str]]) -> list[dict]:
     return [
         {
-            "effect": effect_name(effect),
+            "effect": effect_name(effect, factors),
             "said": described(effect, factors),
             "cells": [
                 said.interval(metric, one, signed=True),
@@ -122,9 +122,11 @@ def _effect_rows(metric: str, better: str, effects: Mapping[str, Any], factors: 
     ]
 
 
-def effect_name(effect: str) -> str:
-    """`selection=random:mask=im` as `random × im`."""
-    return " × ".join(part.partition("=")[2] for part in effect.split(":"))
+def effect_name(effect: str, factors: Mapping[str, list[str]]) -> str:
+    """`selection=random:mask=im` as `random × im`, with the factors' names where two have a level of one name."""
+    levels = [level for own in factors.values() for level in own]
+    parts = [part.split("=") for part in effect.split(":")]
+    return " × ".join(level if len(set(levels)) == len(levels) else f"{factor} {level}" for factor, level in parts)
 
 
 def _metric(metric: str, compared: Compared, summary: Mapping[str, Any], named: Mapping[str, str]) -> dict[str, Any]:
@@ -140,7 +142,7 @@ def _metric(metric: str, compared: Compared, summary: Mapping[str, Any], named: 
     }
     effects = summary["effects"].get(metric, {})
     factors = {factor: list(levels) for factor, levels in sweep.factors.items()}
-    against = f"against {named[sweep.baseline]}"
+    against, names = f"against {named[sweep.baseline]}", {key: effect_name(key, factors) for key in effects}
     return {
         "name": METRICS.get(metric, metric),
         "unit": said.unit(metric),
@@ -149,15 +151,13 @@ def _metric(metric: str, compared: Compared, summary: Mapping[str, Any], named: 
         "smallest": said.smallest(metric, minus),
         "smallest_effects": said.smallest(metric, effects),
         "effects_verdict": sentence(
-            said.verdict(metric, better, {effect_name(key): one for key, one in effects.items()}, "effects of the factors")
+            said.verdict(metric, better, {names[key]: one for key, one in effects.items()}, "effects of the factors")
         )
         if effects
         else "",
         "effects": _effect_rows(metric, better, effects, factors),
         "arms": _arm_rows(metric, better, summary, compared, named),
-        "effects_plot": difference_plot(
-            metric, better, effects, {key: effect_name(key) for key in effects}, "effects", f"effects-{metric}"
-        ),
+        "effects_plot": difference_plot(metric, better, effects, names, "effects", f"effects-{metric}"),
         "difference_plot": difference_plot(metric, better, minus, named, "differences", f"differences-{metric}"),
         "means_plot": means_plot(metric, better, summary, named),
         "targets": {

@@ -74,7 +74,8 @@ def effects_table(summary: Mapping[str, Any]) -> list[str]:
         *lines,
         "",
         f"- Effects: against {against}; of one factor averaged over the others, of several the difference of the differences.",
-        "  p: corrected by Holm for all effects, each metric for itself. Smallest effect: found about four times out of five, before correction.",
+        "  p: corrected by Holm for all effects, each metric for itself.",
+        "  Smallest effect: found about four times out of five, before correction.",
     ]
 
 
