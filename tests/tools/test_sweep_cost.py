@@ -35,6 +35,8 @@ def test_tokens_by_hand():
     # 3 folds x 15 steps x (8 inner + 8 outer + 2 gradients x (1 + 1) products x 8 rows) x 50 tokens
     assert found["optimize_instructions"] == [3 * 15 * 48 * 50]
     assert found["evaluate"] == [12 * 20 * (2 * 50 + 32)] * 2  # base and tuned
+    operations = {job.stage: job.per_token for job in jobs(MINI, KNOWN).values()}
+    assert operations == {"base_model": 6, "optimize_instructions": 6, "finetune": 6, "evaluate": 2}
 
 
 def test_without_a_budget_the_chosen_rows_count_and_what_is_not_known_is_none():
