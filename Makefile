@@ -1,10 +1,10 @@
 # make repro | test | bench [NAME=<name>] | preview | profile NAME=<name> | sweep NAME=<name> | quality |
-#      transfer [SEEDS="0 1"]
+#      compare [NAME=<name> | BASELINE=<experiment>] | transfer [SEEDS="0 1"]
 # (setup happens by itself, into .venv)
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := repro
-.PHONY: repro test bench preview setup profile sweep quality transfer
+.PHONY: repro test bench preview setup profile sweep compare quality transfer
 
 BENCHMARKS := $(patsubst tests/benchmarks/%.py,%,$(wildcard tests/benchmarks/*.py))
 
@@ -34,6 +34,9 @@ preview: $(VENV)/.installed  ## write reports/preview.html: examples with every 
 sweep: $(VENV)/.installed  ## run sweeps/NAME.yaml as DVC experiments and gather their scores; a killed one goes on
 	@test -n "$(NAME)" || { echo "error: give NAME, one of: $$(ls sweeps | sed 's/\.yaml$$//' | xargs)"; exit 1; }
 	python -m tools.sweep $(NAME)
+
+compare: $(VENV)/.installed  ## one page of a sweep's experiments, or of all that have scores (BASELINE: an experiment to compare with)
+	python -m tools.compare $(NAME) $(if $(BASELINE),--baseline $(BASELINE))
 
 quality: $(VENV)/.installed  ## hold what every selector chooses on the playground against the measured transfer; half an hour, ten minutes per further seed
 	dvc repro base_model

@@ -15,6 +15,7 @@ import shutil
 from pathlib import Path
 
 from instune import config
+from instune.devices import alone
 from instune.records import read_tasks
 from instune.results import write_json
 from instune.selection import encoder
@@ -54,4 +55,4 @@ def main(*, tasks: Path, out: Path, report: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, within=alone)

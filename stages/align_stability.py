@@ -27,6 +27,7 @@ from tqdm import tqdm
 import instune
 from instune import config
 from instune.config import Section
+from instune.devices import alone
 from instune.records import Task, read_tasks
 from instune.results import read_json, write_json
 from instune.selection import encoder
@@ -102,4 +103,4 @@ def main(*, selection: Path, tasks: Path, align: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, within=alone)

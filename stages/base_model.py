@@ -15,6 +15,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from instune import config, models, scratch_model
 from instune.config import Section
+from instune.devices import alone
 from instune.records import read_examples, read_tasks
 from instune.revisions import commit_of
 from instune.targets import Targets, source_tasks
@@ -101,4 +102,4 @@ def main(*, tasks: Path, examples: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, within=alone)

@@ -24,6 +24,7 @@ from sentence_transformers import SentenceTransformer
 
 from instune import config
 from instune.config import Section
+from instune.devices import alone
 from instune.errors import InputError
 from instune.records import read_examples, read_tasks
 from instune.results import write_json
@@ -102,4 +103,4 @@ def main(*, tasks: Path, examples: Path, selector: Path, out: Path, report: Path
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, within=alone)

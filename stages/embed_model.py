@@ -30,6 +30,7 @@ from transformers import PreTrainedModel
 
 from instune import config, models
 from instune.config import Section
+from instune.devices import alone
 from instune.errors import InputError
 from instune.prompts import Prompt, load_template
 from instune.records import read_examples, read_tasks
@@ -169,4 +170,4 @@ def main(*, tasks: Path, examples: Path, model: Path, out: Path, report: Path) -
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, within=alone)

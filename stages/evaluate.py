@@ -16,6 +16,7 @@ from pydantic import PositiveInt
 
 from instune import config, models
 from instune.config import Section
+from instune.devices import alone
 from instune.errors import InputError
 from instune.evaluation import decoding, streaming
 from instune.evaluation.journal import Journal, digest, file_digest
@@ -76,4 +77,4 @@ def main(*, model: Path, tasks: Path, examples: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, within=alone)

@@ -24,6 +24,7 @@ import instune
 from instune import config, models
 from instune.bilevel.applied import Applied
 from instune.bilevel.artefact import handed_over, load_artefact
+from instune.devices import alone
 from instune.prompts import Prompt, load_template
 from instune.records import read_tasks
 from instune.results import read_json, write_json
@@ -117,4 +118,4 @@ def main(
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, within=alone)

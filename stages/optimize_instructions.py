@@ -32,6 +32,7 @@ from instune.bilevel.ranks import is_first
 from instune.bilevel.schedule import Schedule, Solve, Validation
 from instune.bilevel.settings import Optimize
 from instune.checkpointing import recompute_activations
+from instune.devices import alone
 from instune.models import (
     check_positions,
     decoder_start,
@@ -157,4 +158,4 @@ def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, within=alone)

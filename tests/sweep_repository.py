@@ -59,6 +59,7 @@ import sys
 from pathlib import Path
 from tools.sweep import __main__ as sweep
 sweep.check = lambda path: None  # the stages are not ours
+sweep.estimate = lambda *known: ""
 sweep.main(sys.argv[2], root=Path(sys.argv[1]))
 """
 
@@ -121,6 +122,7 @@ def call(repository: Path, name: str) -> tuple[int, str]:
     with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(stream), contextlib.redirect_stderr(stream):
         patch.setenv("SWEEP_OUTSIDE", str(repository.parent / "outside"))
         patch.setattr(sweep, "check", lambda path: None)  # the stages are not ours
+        patch.setattr(sweep, "estimate", lambda *known: "")
         try:
             sweep.main(name, root=repository)
         except (InputError, SystemExit) as error:

@@ -5,8 +5,9 @@ import pytest
 from scipy import stats
 from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
+from statsmodels.stats.multitest import multipletests
 
-from instune.evaluation.crossed import crossed, half_width, holm, mean_squares
+from instune.evaluation.crossed import crossed, half_width, holm, mean_squares, one_way, smallest_effect
 
 # Standard deviations of tasks, of seeds and of the rest: seeds that hardly move, that move as paired differences do, as much as
 # tasks, that dominate, that do not move at all; tasks that differ by noise alone, and nothing but noise.
@@ -130,6 +131,45 @@ def test_too_few_tasks_or_seeds_and_nan_are_errors(values):
         crossed(values, 0.95)
 
 
+def test_holm_is_that_of_statsmodels():
+    for count in (1, 9):
+        p_values = np.random.default_rng(count).uniform(size=count) ** 3
+        wanted = multipletests(p_values, method="holm")[1]
+        found = holm({str(place): value for place, value in enumerate(p_values)})
+        assert [found[str(place)] for place in range(count)] == pytest.approx(wanted.tolist())
+
+
 def test_holm_by_hand():
     assert holm({"a": 0.01, "b": 0.04, "c": 0.03}) == pytest.approx({"a": 0.03, "b": 0.06, "c": 0.06})
     assert holm({"only": 0.2}) == {"only": 0.2}
+
+
+@pytest.mark.parametrize(("tasks", "seeds"), [(10, 3), (12, 5), (30, 3), (119, 5)])
+@pytest.mark.parametrize("spread", [(0.2, 0.02, 0.05), (0.1, 0.03, 0.05), (0.05, 0.05, 0.05), (0.2, 0.0, 0.05)], ids=str)
+def test_an_effect_of_the_smallest_size_is_found_four_times_out_of_five(tasks, seeds, spread):
+    generator, runs = np.random.default_rng([tasks, seeds, round(100 * spread[1]), 7]), 400
+    smallest = np.mean([smallest_effect(draw(generator, tasks, seeds, spread), 0.95) for _ in range(runs)])
+    drawn = (draw(generator, tasks, seeds, spread, smallest) for _ in range(runs))
+    found = sum(abs(values.mean()) > half_width(values, 0.95) for values in drawn) / runs
+    assert (0.64 if seeds == 3 else 0.7) <= found <= 0.88
+
+
+@pytest.mark.parametrize("shape", [(12, 1), (1, 5)])
+def test_one_seed_or_one_task_leaves_students_t(shape):
+    values = np.random.default_rng(5).normal(0.4, 1, shape)
+    truth = stats.ttest_1samp(values.ravel(), 0)
+    found = one_way(values, 0.95)
+    assert (found.low, found.high) == pytest.approx(tuple(truth.confidence_interval(0.95)))
+    assert found.p_value == pytest.approx(truth.pvalue)
+    assert (found.tasks, found.seeds) == shape
+    error = values.std(ddof=1) / np.sqrt(values.size)
+    free = values.size - 1
+    assert found.smallest_effect == pytest.approx((stats.t.ppf(0.975, free) + stats.t.ppf(0.8, free)) * error)
+
+
+def test_one_way_without_spread_and_of_values_that_it_cannot_say_anything_about():
+    assert one_way(np.zeros((3, 1)), 0.95).p_value == 1
+    assert one_way(np.full((3, 1), 0.5), 0.95).p_value < 1e-9
+    for values in (np.zeros((1, 1)), np.zeros((2, 2)), np.array([[np.nan, 1.0]])):
+        with pytest.raises(ValueError, match="of one task under seeds"):
+            one_way(values, 0.95)

@@ -4,7 +4,7 @@ Not a stage: `make sweep NAME=selection` runs it. For every seed and every arm o
 <name>-<arm>-s<seed>, run in a clone of what is committed (.scratch/sweeps/<name>/), so that the files here stay as they are.
 What is there for the same parameters and code is not run again; a killed sweep goes on where it stopped, in the middle of a
 stage that has checkpoints. A failed experiment is told, the others go on, and the exit status is 1. --gather runs nothing.
-What `tune` names is tuned first, arm by arm.
+What `tune` names is tuned first, arm by arm. Before the rest starts it says what that will cost.
 
 Reads:  sweeps/<name>.yaml; profiles/<profile>.yaml; reports/scores.json and reports/finetune.json of every experiment
 Writes: the experiments (`dvc exp show`, `dvc exp apply`); reports/sweeps/<name>.json: settings, and for every arm means,
@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from time import perf_counter
 
 from tqdm import tqdm
 
@@ -27,14 +28,15 @@ from instune.errors import InputError
 from instune.results import write_json, write_text
 from stages.check import check
 from tools.bed import write_params
+from tools.sweep.estimate import estimate, keep_seconds
 from tools.sweep.found import RESULTS, find, head, json_at
 from tools.sweep.measures import measured
-from tools.sweep.place import Failed, Place, alone, discard, folder_of, prepare, run
+from tools.sweep.place import BEGUN, Failed, Place, alone, discard, folder_of, prepare, run
 from tools.sweep.plan import Experiment, Sweep, experiments_of, read_sweep
 from tools.sweep.plot import svg
 from tools.sweep.summary import result_of, summarize
 from tools.sweep.table import table
-from tools.sweep.tune import tune_all, tuned
+from tools.sweep.tune import TUNED, tune_all, tuned
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,8 +64,11 @@ def run_all(place: Place, experiments: Iterable[Experiment], commit: str) -> dic
     progress = tqdm(list(experiments), unit=" experiments")
     for experiment in progress:
         progress.set_description(experiment.name)
+        begin, resumed = perf_counter(), (place.folder / BEGUN).exists()
         try:
             run(place, experiment, commit)
+            if not resumed:
+                keep_seconds(place.folder, experiment, perf_counter() - begin)
         except Failed as failed:
             failures[experiment.name] = str(failed)
             tqdm.write(f"{experiment.name} FAILED; all of its output: {place.log(experiment)}\n{failed}", file=sys.stderr)
@@ -108,8 +113,12 @@ def gather(name: str, root: Path, commit: str, failures: Mapping[str, str]) -> N
 def run_missing(name: str, root: Path, commit: str) -> dict[str, str]:
     """Tune, then run what is not there; returns what failed."""
     sweep = read_sweep(root / f"sweeps/{name}.yaml")
-    check_params(experiments_of(name, sweep, root, {}))
+    untuned = experiments_of(name, sweep, root, {})
+    check_params(untuned)
     with alone(root, name) as place:
+        if sweep.tune and not (place.folder / TUNED).exists():
+            trials = sum(len(tune.values) * len(tune.arms or sweep.arms) for tune in sweep.tune)
+            print(f"{name}: {trials} trials, then {estimate(root, place.folder, name, commit, untuned, untuned)}", flush=True)
         tune_all(name, sweep, place, commit)
         experiments = planned(name, sweep, root)
         found = find(root, experiments, commit)
@@ -122,6 +131,7 @@ def run_missing(name: str, root: Path, commit: str) -> dict[str, str]:
         if not todo:
             return {}
         check_params(todo)
+        print(f"{name}: {estimate(root, place.folder, name, commit, experiments, todo)}", flush=True)
         return run_all(place, todo, commit)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -12,6 +13,7 @@ from pydantic import Field, NonNegativeInt, StringConstraints, ValidationError
 
 from instune.config import Section, read_params
 from instune.errors import InputError
+from tools.sweep.effects import combined
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]  # a part of a Git reference
 
@@ -42,7 +44,8 @@ class Sweep(Section):
     seeds: Annotated[list[NonNegativeInt], Field(min_length=1)]  # of the key `seed`
     baseline: Name  # the arm that the others are compared with
     over: dict[str, Any] = Field(default_factory=dict)  # {section.key: value} over the profile, of every arm
-    arms: Annotated[dict[Name, dict[str, Any]], Field(min_length=1)]  # arm -> {section.key: value}, over those
+    arms: dict[Name, dict[str, Any]] = Field(default_factory=dict)  # arm -> {section.key: value}, over those
+    factors: dict[Name, dict[Name, dict[str, Any]]] = Field(default_factory=dict)  # factor -> level -> the same: all combinations
     metrics: Annotated[dict[str, Literal["lower", "higher"]], Field(min_length=1)]  # of reports/scores.json -> what is better
     figures: dict[str, Measure] = Field(default_factory=dict)  # column of the table -> where it stands; an arm may have none
     tune: list[Tune] = Field(default_factory=list)  # one after the other, before the experiments
@@ -68,8 +71,34 @@ def _refuse(path: Path, problems: list[str]) -> None:
         raise InputError(f"{path}: {len(problems)} problem(s)\n" + "\n".join(f"  {line}" for line in problems))
 
 
+def _factor_problems(sweep: Sweep) -> list[str]:
+    """What is wrong with `arms` and `factors`, of which a sweep has one."""
+    if bool(sweep.arms) == bool(sweep.factors):
+        return [f"arms, factors: {'both are' if sweep.arms else 'none is'} there. Name arms, or the factors that arms combine."]
+    problems, set_by = [], {}
+    for factor, levels in sweep.factors.items():
+        if len(levels) < 2:
+            problems.append(f"factors.{factor}: has {len(levels)} level(s). Give at least two, the reference first.")
+        for key in sorted({key for changes in levels.values() for key in changes}):
+            if key in set_by:
+                problems.append(f"factors.{factor}: {key} is set by {set_by[key]} too. Set a parameter in one factor.")
+            set_by[key] = factor
+    if len(combined(sweep.factors)) < prod(map(len, sweep.factors.values())):
+        problems.append("factors: two combinations of levels have one name. Rename levels, without `-`.")
+    return problems
+
+
+def _crossed(sweep: Sweep) -> Sweep:
+    """With an arm for every combination of levels."""
+    arms = {}
+    for arm, levels in combined(sweep.factors).items():
+        chosen = [sweep.factors[factor][level] for factor, level in zip(sweep.factors, levels, strict=True)]
+        arms[arm] = {key: value for changes in chosen for key, value in changes.items()}
+    return sweep.model_copy(update={"arms": arms})
+
+
 def read_sweep(path: Path) -> Sweep:
-    """Read and validate a sweep's file.
+    """Read and validate a sweep's file; factors become arms.
 
     Raises:
         InputError: the file is missing, or one line per problem with key, value, and what is allowed.
@@ -83,7 +112,9 @@ def read_sweep(path: Path) -> Sweep:
         keys = ", ".join(Sweep.model_fields)
         said = [(".".join(map(str, item["loc"])), item["input"], item["msg"]) for item in error.errors()]
         _refuse(path, [f"{key}: {str(value)[:100]!r} is not allowed. {reason}. Keys: {keys}." for key, value, reason in said])
-    problems = []
+    problems = _factor_problems(sweep)
+    _refuse(path, problems)
+    sweep = _crossed(sweep) if sweep.factors else sweep
     if sweep.baseline not in sweep.arms:
         problems.append(f"baseline: {sweep.baseline!r} is no arm. Arms: {', '.join(sweep.arms)}.")
     if len(set(sweep.seeds)) < len(sweep.seeds):

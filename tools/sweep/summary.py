@@ -1,7 +1,7 @@
 """From the scores of a sweep's experiments to means, intervals and paired differences: pure functions.
 
 Tasks and seeds are crossed and both are samples: with two or more of each the interval is that of `instune.evaluation.crossed`,
-with one seed Student's t over tasks, else there is none.
+with one seed Student's t over tasks, which says nothing about other seeds; of one task there is none.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from instune.errors import InputError
-from instune.evaluation.crossed import crossed, holm
-from instune.evaluation.statistics import t_interval
+from instune.evaluation.crossed import crossed, holm, one_way
+from tools.sweep.effects import contrasted, contrasts
 from tools.sweep.plan import Experiment, Sweep
 
 CONFIDENCE = 0.95
@@ -67,8 +67,9 @@ def interval(values: np.ndarray) -> dict[str, float | int | None]:
     tasks, seeds = values.shape
     if tasks > 1 and seeds > 1:
         return asdict(crossed(values, CONFIDENCE))
-    low, high = (t_interval(values[:, 0].tolist(), CONFIDENCE) if seeds == 1 else None) or (None, None)
-    said = {"mean": float(values.mean()), "low": low, "high": high, "p_value": None, "smallest_effect": None}
+    if tasks > 1:
+        return asdict(one_way(values, CONFIDENCE))
+    said = {"mean": float(values.mean()), "low": None, "high": None, "p_value": None, "smallest_effect": None}
     return {**said, "tasks": tasks, "seeds": seeds}
 
 
@@ -115,6 +116,26 @@ def _minus(results: Mapping[int, Result], other: Mapping[int, Result], metric: s
     return interval(pair[0] - pair[1])
 
 
+def with_holm(found: Mapping[str, Mapping[str, Any] | None]) -> dict[str, dict[str, Any] | None]:
+    """Intervals by name with `p_holm` beside the others, corrected for all that have a p-value."""
+    known = {name: one["p_value"] for name, one in found.items() if one and one["p_value"] is not None}
+    corrected = holm(known) if known else {}
+    return {name: {**one, "p_holm": corrected.get(name)} if one else None for name, one in found.items()}
+
+
+def effects_of(sweep: Sweep, by_arm: Mapping[str, Mapping[int, Result]], tasks: list[str]) -> dict[str, dict[str, Any]]:
+    """Metric -> main effect or interaction -> its interval over the seeds that all arms have; empty where there is none."""
+    shared = sorted(set.intersection(*(set(by_arm[arm]) for arm in sweep.arms)))
+    if not shared or not sweep.factors:
+        return {}
+    found = {}
+    for metric in sweep.metrics:
+        own = {arm: matrix({seed: by_arm[arm][seed] for seed in shared}, "tuned", metric, tasks) for arm in sweep.arms}
+        effects = contrasts({factor: list(levels) for factor, levels in sweep.factors.items()})
+        found[metric] = with_holm({effect: interval(contrasted(own, weights)) for effect, weights in effects.items()})
+    return found
+
+
 def _spread(values: list[float]) -> dict[str, float | int]:
     return {"mean": fmean(values), "least": min(values), "most": max(values)}
 
@@ -131,8 +152,8 @@ def summarize(
     Returns:
         about, settings, missing, tuned; base (the model before fine-tuning, under the baseline's seeds): measures; arms: arm ->
         {"experiments", "tokens", "with_loss", "figures", "measures": {metric: {mean, low, high, tasks, seeds, by_seed,
-        minus_baseline}}}.
-        p_holm is corrected for all arms against the baseline, metric by metric.
+        minus_baseline}}}; effects: of a factorial sweep, as `effects_of`.
+        p_holm is corrected for all arms against the baseline, and for all effects, metric by metric.
     """
     results = list(results)
     tasks, arms = tasks_of(results, sweep.metrics), {}
@@ -148,13 +169,11 @@ def summarize(
     for metric in sweep.metrics:
         others = [arm for arm in sweep.arms if arm != sweep.baseline and by_arm[arm]]
         minus = {arm: _minus(by_arm[arm], by_arm[sweep.baseline], metric, tasks) for arm in others}
-        known = {arm: found["p_value"] for arm, found in minus.items() if found and found["p_value"] is not None}
-        corrected = holm(known) if known else {}
-        for arm, found in minus.items():
-            said = {**found, "p_holm": corrected.get(arm)} if found else None
-            arms[arm]["measures"][metric]["minus_baseline"] = said
+        for arm, found in with_holm(minus).items():
+            arms[arm]["measures"][metric]["minus_baseline"] = found
     baseline = by_arm[sweep.baseline]
     base = {metric: _measure(baseline, "base", metric, tasks) for metric in sweep.metrics} if baseline else {}
     settings = sweep.model_dump(exclude={"about"}) | {"confidence": CONFIDENCE, "targets": tasks}
     content = {"about": sweep.about, "settings": settings, "missing": dict(missing), "tuned": tuned}
-    return rounded({"sweep": name, **content, "base": {"measures": base}, "arms": arms})
+    effects = effects_of(sweep, by_arm, tasks)
+    return rounded({"sweep": name, **content, "base": {"measures": base}, "arms": arms, "effects": effects})

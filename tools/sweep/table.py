@@ -54,6 +54,31 @@ def _tuned_remarks(tuned: Mapping[str, Mapping[str, Any]]) -> list[str]:
     return [f"- {key}, tuned on validation tasks under the first seed: {', '.join(of)}." for key, of in by_key.items()]
 
 
+def effects_table(summary: Mapping[str, Any]) -> list[str]:
+    """Lines of a Markdown table: an effect per row; none where the sweep has no factors."""
+    if not summary["effects"]:
+        return []
+    factors, metrics = summary["settings"]["factors"], list(summary["settings"]["metrics"])
+    head = ["effect", *(name for metric in metrics for name in (metric, "p", "smallest effect"))]
+    lines = ["| " + " | ".join(row) + " |" for row in (head, ["---"] * len(head))]
+    for effect in summary["effects"][metrics[0]]:
+        row = [effect.replace(":", " x ")]
+        for metric in metrics:
+            found = summary["effects"][metric][effect]
+            smallest = found["smallest_effect"]
+            row += [_interval(found, sign="+"), _p(found), "-" if smallest is None else f"{smallest:.3f}"]
+        lines.append("| " + " | ".join(row) + " |")
+    against = ", ".join(f"{factor} {next(iter(levels))}" for factor, levels in factors.items())
+    return [
+        "",
+        *lines,
+        "",
+        f"- Effects: against {against}; of one factor averaged over the others, of several the difference of the differences.",
+        "  p: corrected by Holm for all effects, each metric for itself.",
+        "  Smallest effect: found about four times out of five, before correction.",
+    ]
+
+
 def table(summary: Mapping[str, Any]) -> str:
     """Title, one row per arm in the order of its file, the model before fine-tuning, and remarks.
 
@@ -84,4 +109,4 @@ def table(summary: Mapping[str, Any]) -> str:
     if missing:
         reasons = "; ".join(f"{name}: {why}" for name, why in missing.items())
         remarks.append(f"- INCOMPLETE, {len(missing)} experiment(s) are missing: {reasons}.")
-    return "\n".join([f"## Sweep {summary['sweep']}", "", *lines, "", *remarks])
+    return "\n".join([f"## Sweep {summary['sweep']}", "", *lines, "", *remarks, *effects_table(summary)])
