@@ -79,8 +79,7 @@ def _one_message(name: str, what: str) -> Iterator[None]:
     except Exception as error:
         raise InputError(
             f"{shown(name)}: no {what} can be read ({first_line(error)})\n"
-            "  Give a folder with config.json, safetensors weights and tokenizer, or a Hub name and revision that this machine can "
-            "reach."
+            "  Give a folder with config.json, safetensors weights and tokenizer, or a Hub name and revision that can be reached."
         ) from None
 
 

@@ -216,7 +216,7 @@ def nothing() -> None:
 
 SOFT = {"soft_prompts": torch.zeros(2, 3, 32)}
 LINEAR = {"weight": torch.eye(32), "bias": torch.zeros(32)}
-CONVERSION = {"soft_tokens": 3, "source": "definition", "convert_by": "table"}
+CONVERSION = {"soft_tokens": 3, "source": "definition", "convert_by": "table", "seed": 0}
 ARTEFACT = ("data/instructions/*",)
 CASES = {
     "params": Case(nothing, ("params.yaml",), lambda: stage("check")),

@@ -42,7 +42,8 @@ def whole(path: Path) -> Iterator[None]:
         yield
     except Exception as error:
         raise InputError(
-            f"{path}: a broken checkpoint of an earlier run ({first_line(error)}). Delete the folder {path.parent}, and run again."
+            f"{path}: a broken checkpoint of an earlier run ({first_line(error)}).\n"
+            f"  Delete the folder {path.parent}, and run again."
         ) from None
 
 
