@@ -136,16 +136,31 @@ def decoder_start(model: PreTrainedModel) -> int | None:
     )
 
 
+def _check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
+    limit, ids = tokenizer.model_max_length, tokenizer.get_vocab()
+    if not isinstance(limit, int | float) or not limit > 0:
+        raise InputError(f"{name}: tokenizer_config.json: model_max_length: {shown(limit)} is no positive number. Mend it.")
+    if tokenizer.eos_token_id is None and tokenizer.pad_token_id is None:
+        raise InputError(f"{name}: the tokenizer names neither eos_token nor pad_token. Add eos_token to tokenizer_config.json.")
+    token, size = max(ids, key=ids.get, default=""), config.get_text_config().to_dict().get("vocab_size")
+    if size is not None and ids.get(token, 0) >= size:
+        raise InputError(
+            f"{name}: the tokenizer's token {shown(token)} has id {ids[token]}, and the model has {size} embeddings.\n"
+            "  Give the tokenizer that belongs to the model, or a model with resized embeddings."
+        )
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The model's tokenizer, with a pad token that is distinct in position only (padding is masked by position, not by id).
 
     Raises:
         InputError: no readable configuration or tokenizer there.
     """
-    load_config(folder)
+    config = load_config(folder)
     name, revision = _resolve(folder)
     with _one_message(name, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(name, **revision)
+    _check_tokenizer(name, tokenizer, config)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -240,4 +255,4 @@ def settings_files(folder: Path) -> list[Path]:
     A Hub model has the reference itself, whose revision names all of them.
     """
     files = [path for root in {folder, Path(_resolve(folder)[0])} if root.is_dir() for path in root.iterdir()]
-    return sorted(path for path in files if path.suffix in SETTINGS)
+    return sorted(path for path in files if path.suffix in SETTINGS and path.is_file())

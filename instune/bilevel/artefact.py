@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeInt, PositiveFloat, PositiveInt, ValidationError, model_validator
+from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -70,7 +70,7 @@ class _Exemplars(Content):
 
 
 class _Weights(Content):
-    weights: dict[str, PositiveFloat]  # task id -> how often it is drawn
+    weights: dict[str, NonNegativeFloat]  # task id -> how often it is drawn
 
 
 SETTINGS: dict[str, type[Content]] = {
@@ -112,7 +112,7 @@ class Artefact:
         """
         if self.kind != "human" and weights != self.base_model_hash:
             raise InputError(
-                f"instructions: this {self.kind} artefact was made with base model {shown(self.base_model_hash)}, and the base model "
+                f"instructions: this {self.kind} artefact was made with base model {self.base_model_hash}, and the base model "
                 f"now is {weights}. Run optimize_instructions again, or set optimize.method: human."
             )
 

@@ -27,6 +27,7 @@ TURN = 10_000
 NESTED = 2_000  # of a list or mapping inside another
 METHODS = ("expandtabs", "translate")  # of text; their result may be of any size
 SLOW, SLOW_FACTOR = (do_pprint, do_striptags, do_urlize, do_wordwrap, do_xmlattr), 200
+SCOPES = ("_block_vars", "_loop_vars")  # Jinja's own keywords of a call
 CONSTANT = (nodes.Const, nodes.TemplateData, nodes.List, nodes.Tuple, nodes.Dict)
 LITERALS = (nodes.List, nodes.Tuple, nodes.Dict)
 REFUSED = (nodes.Macro, nodes.CallBlock, nodes.Include, nodes.Import, nodes.FromImport, nodes.Extends)
@@ -111,7 +112,8 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def _spend_on_call(self, own: Any, given: list[Any]) -> None:
         """A method or filter makes at most one of its largest argument for each character or item of its own, or fills up."""
         numbers = sum(abs(value) for value in given if isinstance(value, int))
-        self.spend(size(own) * max([size(value) for value in given], default=1) + numbers)
+        items = size(own) if isinstance(own, str) else len(own) if isinstance(own, Sized) else 1
+        self.spend(size(own) + items * max([size(value) for value in given], default=1) + numbers)
 
     def _bounded(self, function: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(function)
@@ -147,7 +149,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         own, name = (__obj.__self__, __obj.__name__) if isinstance(__obj, BuiltinMethodType) else ("", "")
         if isinstance(own, str) and name in METHODS:
             raise RefusedError(f"str.{name} is not allowed")
-        __self._spend_on_call(own, [*args, *keywords.values()])
+        __self._spend_on_call(own, [*args, *(value for key, value in keywords.items() if key not in SCOPES)])
         return __self._passed(super().call(__context, __obj, *args, **keywords))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
