@@ -68,7 +68,7 @@ def load(sections: dict[str, Any], *, path: Path = PARAMS_FILE) -> dict[str, Any
         try:
             values[name] = TypeAdapter(kind).validate_python(params[name], strict=True)
         except ValidationError as error:
-            problems.extend(problems_of(name, error))
+            problems.extend(problems_of(name, error, way_out="Add it; the committed params.yaml shows a value."))
     if problems:
         raise InputError(f"{path}: {listed(problems)}")
     return values

@@ -9,11 +9,12 @@ from instune.shown import shown
 MOST = 20  # lines
 
 
-def problems_of(name: str, error: ValidationError) -> list[str]:
+def problems_of(name: str, error: ValidationError, *, way_out: str = "") -> list[str]:
     """One line per problem with key, value and what is allowed; a check of ours speaks for itself.
 
     Args:
         name: of the whole value, in front of each key; empty where it has none.
+        way_out: for who has to add a key.
     """
     problems = []
     for item in error.errors():
@@ -22,7 +23,7 @@ def problems_of(name: str, error: ValidationError) -> list[str]:
         if item["type"] == "extra_forbidden":
             problems.append(f"{key}: unknown key. Remove it, or see the section's class for the keys there are.")
         elif item["type"] == "missing":
-            problems.append(f"{key}: missing. Add it; the committed params.yaml shows a value.")
+            problems.append(f"{key}: missing. {way_out}".strip())
         elif item["type"] == "value_error":  # a check of ours: its message names key and value
             message = item["msg"].removeprefix("Value error, ")
             own = f"{key.rpartition('.')[2]}: "

@@ -19,6 +19,7 @@ from optimizing import OPTIMIZE, PROMPT
 from ruamel.yaml import YAML
 
 from instune.bilevel.artefact import Artefact, save_artefact
+from instune.bilevel.checkpoint import FoldState
 from instune.config import read_params
 from instune.evaluation import streaming
 from instune.evaluation.predictions import Prediction, write_predictions
@@ -237,6 +238,9 @@ CASES = {
     "pool_tables_to_train": Case(nothing, ("data/pool/*.parquet",), finetune),
     "embeddings": Case(vectors, ("data/*embeddings.parquet",), select),
     "checkpoint_finetune": Case(interrupted(finetune, Trainer, "_step", after=1), (".scratch/finetune/*/*",), finetune),
+    "checkpoint_optimize": Case(
+        interrupted(optimize, FoldState, "save", after=1), (".scratch/optimize_instructions/*/*",), optimize
+    ),
     "checkpoint_evaluate": Case(interrupted(evaluate, streaming, "likelihoods", after=0), (".scratch/evaluate/*/*",), evaluate),
     "predictions": Case(predictions, ("data/predictions/*/*",), score),
     "sweeps": Case(sweep_files, ("sweeps/*.yaml",), sweep),

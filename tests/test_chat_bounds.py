@@ -64,7 +64,10 @@ def test_a_template_that_runs_away_is_refused_at_once_and_the_way_out_named(toke
 
 @pytest.mark.parametrize("template", ESCAPES)
 def test_a_template_that_reaches_for_the_machine_shows_nothing(tokenizer, template):
-    text = chat_text(with_template(tokenizer, template), SAID)
+    try:
+        text = chat_text(with_template(tokenizer, template), SAID)
+    except Unshowable:
+        text = None
     assert text in (None, chat_text(tokenizer, SAID))
 
 

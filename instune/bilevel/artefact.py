@@ -36,8 +36,8 @@ class Facts(Content):
     kind: str
     base_model: str
     tasks: list[str]
-    settings: dict[str, Any]
-    learned: bool
+    settings: dict[str, Any] = Field(default_factory=dict)  # none of human instructions
+    learned: bool = False
 
 
 class _Conversion(Content):
@@ -182,13 +182,14 @@ def load_artefact(folder: Path) -> Artefact:
     if kind == "human":
         return Artefact("human", facts["base_model"])
     try:
-        SETTINGS.get(kind, Content).model_validate(facts["settings"])
+        SETTINGS.get(kind, Content).model_validate(facts.get("settings", {}))
     except ValidationError as error:
         raise InputError(f"{path}: {listed(problems_of('settings', error))}\n  {WAY_OUT}") from None
-    if (facts["learned"] or kind in NEEDED) and not (folder / PARAMETERS).exists():
+    learned = facts.get("learned", False) or kind in NEEDED
+    if learned and not (folder / PARAMETERS).exists():
         raise InputError(f"{folder}: kind {kind}, but no {PARAMETERS}. {WAY_OUT}")
-    tensors = _tensors(folder / PARAMETERS, kind) if facts["learned"] or kind in NEEDED else {}
-    artefact = Artefact(kind, facts["base_model"], tuple(facts["tasks"]), tensors, facts["settings"])
+    tensors = _tensors(folder / PARAMETERS, kind) if learned else {}
+    artefact = Artefact(kind, facts["base_model"], tuple(facts["tasks"]), tensors, facts.get("settings", {}))
     prompts = artefact.tensors.get("soft_prompts")
     if prompts is not None and (prompts.dim() != 3 or len(prompts) != len(artefact.task_ids)):
         raise InputError(
