@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -12,6 +13,7 @@ from instune.errors import InputError
 from instune.shown import first_line
 from instune.validation import listed, problems_of
 
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 WAY_OUT = "Run `dvc repro`, which writes it again."
 
 
@@ -53,7 +55,10 @@ def read_json(path: Path, kind: type[BaseModel] | None = None) -> Any:
         InputError: no readable file, no JSON, or another content.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_number)
+        text = path.read_text(encoding="utf-8")
+        value = json.loads(text, parse_constant=_no_number)
+        if SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()  # half of a pair fails here, and not in what uses it
         if kind is not None:
             kind.model_validate(value)
     except FileNotFoundError:
