@@ -7,6 +7,8 @@ import random
 import resource
 import shutil
 import signal
+import subprocess
+import sys
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -122,3 +124,14 @@ def test_a_broken_file_is_refused_on_one_screen_or_does_no_harm(tmp_path, monkey
     findings = [said for end, said in ends if end == "broken"]
     assert not findings, "\n".join(findings)
     assert MUTATIONS < 100 or any(end == "refused" for end, _ in ends)
+
+
+def test_on_the_command_line_a_broken_file_is_exit_code_1_and_its_message_alone(tmp_path):
+    (tmp_path / "params.yaml").write_bytes(b"seed: [" * 3000)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    command = [sys.executable, "-m", "stages.playground", "--out", "data/raw/playground"]
+    ended = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False)
+    assert ended.returncode == 1
+    assert ended.stderr.startswith("error: params.yaml: is nested too deeply")
+    assert "Traceback" not in ended.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["params.yaml"]
