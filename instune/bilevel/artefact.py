@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -41,6 +41,8 @@ class Facts(Content):
 
 
 class _Conversion(Content):
+    model_config = ConfigDict(extra="forbid")  # they are passed on as keywords
+
     source: Literal["definition", "instance"]
     convert_by: Literal["table", "encoder"]
     soft_tokens: PositiveInt

@@ -83,6 +83,11 @@ def test_missing_or_inconsistent_artefact_is_refused(tmp_path, learned):
             {"candidates": {}, "exemplars": 1, "instruction": True, "draw_seed": None, "chosen": {"t1": {"e": [4]}}},
             "names candidate 4 of task t1",
         ),
+        (
+            "embedder_conversion",
+            {"source": "definition", "convert_by": "table", "soft_tokens": 1, "seed": 0, "seeds": 0},
+            r"settings\.seeds: unknown key",
+        ),
         ("embedder_conversion", {"source": "moon"}, r"settings\.source: 'moon'"),
     ],
 )
