@@ -183,6 +183,11 @@ def load_model(folder: Path, *, device: torch.device | None = None, attention: s
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with _one_message(name, "safetensors weights"):
         model = kind.from_pretrained(name, **revision, dtype=torch.float32, attn_implementation=attention, use_safetensors=True)
+    ends = model.generation_config.eos_token_id
+    if not all(isinstance(end, int) for end in (ends if isinstance(ends, list) else [ends or 0])):
+        raise InputError(
+            f"{name}: generation_config.json: eos_token_id: {shown(ends)} is no token id and no list of them. Mend it."
+        )
     return model.to(device or pick_device()).eval()
 
 
@@ -255,4 +260,4 @@ def settings_files(folder: Path) -> list[Path]:
     A Hub model has the reference itself, whose revision names all of them.
     """
     files = [path for root in {folder, Path(_resolve(folder)[0])} if root.is_dir() for path in root.iterdir()]
-    return sorted(path for path in files if path.suffix in SETTINGS and path.is_file())
+    return sorted(path for path in files if path.suffix in SETTINGS and path.name.isprintable() and path.is_file())

@@ -190,3 +190,11 @@ def test_weights_that_are_cut_or_of_another_size_are_one_message(tmp_path, tiny_
     write_json(tmp_path / "config.json", config | {"intermediate_size": 2 * config["intermediate_size"]})
     with pytest.raises(InputError, match="no safetensors weights can be read"):
         load_model(tmp_path)
+
+
+def test_ends_of_generation_that_are_no_token_ids_are_refused(tmp_path, tiny_model, tokenizer):
+    save(tiny_model, tokenizer, tmp_path)
+    path = tmp_path / "generation_config.json"
+    write_json(path, read_json(path) | {"eos_token_id": [[1], 2]})
+    with pytest.raises(InputError, match=r"eos_token_id: \[\[1\], 2\] is no token id"):
+        load_model(tmp_path)
