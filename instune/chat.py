@@ -11,11 +11,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate, chain, zip_longest
 
-from jinja2 import TemplateError
 from transformers import PreTrainedTokenizerBase
 
+from instune.chat_bounds import check_work
 from instune.conversations import Pieces, Unshowable
 from instune.errors import InputError
+from instune.pools.bounded_jinja import RefusedError
 from instune.records import Message
 from instune.templates import Template
 
@@ -77,10 +78,19 @@ def _said(messages: Sequence[Message]) -> list[dict[str, str]]:
 def chat_text(
     tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message], *, template: str | None = None, ask: bool = False
 ) -> str | None:
-    """What a chat template writes, the tokenizer's own where none is given; None where it refuses the messages."""
+    """What a chat template writes, the tokenizer's own where none is given; None where it refuses the messages.
+
+    Raises:
+        Unshowable: it would run for long or fill the memory.
+    """
+    said = _said(messages)
     try:
-        return tokenizer.apply_chat_template(_said(messages), chat_template=template, tokenize=False, add_generation_prompt=ask)
-    except (TemplateError, TypeError):
+        check_work(template or _own_template(tokenizer), said, ask=ask, special=tokenizer.special_tokens_map)
+    except RefusedError as error:
+        raise Unshowable(f"the tokenizer's chat template asks for more than is allowed ({error.message})", "unbounded") from None
+    try:
+        return tokenizer.apply_chat_template(said, chat_template=template, tokenize=False, add_generation_prompt=ask)
+    except Exception:  # a template may fail in any way: it divides by 0, or asks an empty list for its first item
         return None
 
 

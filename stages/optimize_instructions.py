@@ -46,8 +46,8 @@ from instune.models import (
 )
 from instune.prompts import Prompt
 from instune.records import Example, Task, read_tasks
-from instune.results import read_json, write_json, write_text
-from instune.selection.chosen import chosen_examples
+from instune.results import write_json, write_text
+from instune.selection.chosen import chosen_examples, read_selection
 from instune.tuning.adapters import add_lora, merge_lora
 from instune.tuning.checkpoint import run_key
 from stages.command import run
@@ -139,7 +139,7 @@ def main(*, selection: Path, tasks: Path, examples: Path, model: Path, out: Path
     """Write the artefact, its report and its curves; of several processes, the first does."""
     values = config.load(SECTIONS)
     accelerator = Accelerator(cpu=pick_device().type == "cpu")
-    params, choice, weights = values["optimize"], read_json(selection), weights_hash(model)
+    params, choice, weights = values["optimize"], read_selection(selection), weights_hash(model)
     if is_first():
         shutil.rmtree(curves, ignore_errors=True)
     found, key = Learned((), {}, {}, {}, {}), "human"

@@ -79,3 +79,38 @@ def test_a_check_of_ours_is_told_once_and_in_its_own_words(tmp_path):
     with pytest.raises(InputError) as error:
         config.load({"fit": Own}, path=write(tmp_path, "fit: {mask: no}"))
     assert str(error.value).splitlines()[1] == "  fit.mask: 'no' is not allowed. Use it."
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\xff\xfes\x00", "no UTF-8 text"),
+        (b"a: [" * 2000, "nested too deeply"),
+        (b"seed: " + b"1" * 5000, "cannot be read"),
+        (b"day: 2026-13-45", "cannot be read"),
+    ],
+)
+def test_bytes_that_are_no_parameters_are_told(tmp_path, content, message):
+    (tmp_path / "params.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=rf"params\.yaml: .*{message}"):
+        config.read_params(tmp_path / "params.yaml")
+
+
+def test_a_folder_or_a_link_to_itself_is_told_and_a_byte_order_mark_is_none_of_the_first_key(tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    for place in (tmp_path, tmp_path / "loop"):
+        with pytest.raises(InputError, match="cannot be read"):
+            config.read_params(place)
+    (tmp_path / "params.yaml").write_bytes(b"\xef\xbb\xbfseed: 1")
+    assert config.read_params(tmp_path / "params.yaml") == {"seed": 1}
+
+
+def test_a_value_that_holds_itself_a_billion_times_and_a_hundred_problems_take_one_screen(tmp_path):
+    laughs = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}, *a{n - 1}]\n" for n in range(1, 60))
+    path = write(tmp_path, laughs + "fit: {rate: *a59, steps: 1, mask: it}")
+    with pytest.raises(InputError, match=r"fit\.rate") as error:
+        config.load({"fit": Fit}, path=path)
+    assert len(str(error.value)) < 1000
+    path = write(tmp_path, "fit: {rate: 1.0, steps: 1, mask: it, " + ", ".join(f"k{n}: 1" for n in range(100)) + "}")
+    with pytest.raises(InputError, match=r"100 problem\(s\)[\s\S]*and 80 more"):
+        config.load({"fit": Fit}, path=path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 
 import pytest
@@ -18,6 +19,8 @@ from transformers import (
 
 from instune import models
 from instune.errors import InputError
+from instune.models import load_model, load_tokenizer, save
+from instune.results import read_json, write_json
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -147,3 +150,51 @@ def test_weights_other_than_safetensors_are_refused_in_one_message(model_folder,
     torch.save({}, tmp_path / "copy" / "pytorch_model.bin")
     with pytest.raises(InputError, match=r"no safetensors weights can be read"):
         models.load_model(tmp_path / "copy", device=CPU)
+
+
+def test_a_tokenizer_with_more_ids_than_the_model_has_embeddings_is_refused(tmp_path, tiny_model, tokenizer):
+    larger = copy.deepcopy(tokenizer)
+    larger.add_tokens(["<new>"])
+    save(tiny_model, larger, tmp_path)
+    with pytest.raises(InputError, match=r"token '<new>' has id \d+, and the model has \d+ embeddings"):
+        load_tokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "change", "message"),
+    [
+        ("tokenizer_config.json", {"model_max_length": "long"}, "model_max_length: 'long'"),
+        ("tokenizer_config.json", {"eos_token": None, "pad_token": None}, "neither eos_token nor pad_token"),
+        ("tokenizer_config.json", {"pad_token": 1.5}, "no tokenizer can be read"),
+        ("tokenizer.json", {"model": {"type": "BPE", "vocab": {}, "merges": 3}}, "no tokenizer can be read"),
+        ("config.json", {"hidden_act": None}, "no model configuration can be read"),
+        ("config.json", {"__class__": None}, "no model configuration can be read"),
+    ],
+)
+def test_broken_settings_of_a_model_are_one_message(tmp_path, tiny_model, tokenizer, file, change, message):
+    save(tiny_model, tokenizer, tmp_path)
+    write_json(tmp_path / file, read_json(tmp_path / file) | change)
+    with pytest.raises(InputError, match=message):
+        load_tokenizer(tmp_path)
+
+
+def test_weights_that_are_cut_or_of_another_size_are_one_message(tmp_path, tiny_model, tokenizer):
+    save(tiny_model, tokenizer, tmp_path)
+    path = tmp_path / "model.safetensors"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-100])
+    with pytest.raises(InputError, match="no safetensors weights can be read"):
+        load_model(tmp_path)
+    path.write_bytes(whole)
+    config = read_json(tmp_path / "config.json")
+    write_json(tmp_path / "config.json", config | {"intermediate_size": 2 * config["intermediate_size"]})
+    with pytest.raises(InputError, match="no safetensors weights can be read"):
+        load_model(tmp_path)
+
+
+def test_ends_of_generation_that_are_no_token_ids_are_refused(tmp_path, tiny_model, tokenizer):
+    save(tiny_model, tokenizer, tmp_path)
+    path = tmp_path / "generation_config.json"
+    write_json(path, read_json(path) | {"eos_token_id": [[1], 2]})
+    with pytest.raises(InputError, match=r"eos_token_id: \[\[1\], 2\] is no token id"):
+        load_model(tmp_path)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from makers import make_example, make_task
 
 from instune import records
-from instune.records import Example, Exemplar, Message, Task
+from instune.errors import InputError
+from instune.records import Example, Exemplar, Message, Task, read_examples, read_tasks, write_examples, write_tasks
 
 TEXTS = ["None", "NA", "null", "nan", "007", " leading", "trailing \n", "", "\r\n", "漢字", "e\u0301", "🙂", "a\x00b", "1e-5"]
 
@@ -60,3 +63,24 @@ def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
         records.write_examples(path, broken())
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[:-20], lambda data: data[:4] + b"x" * 60 + data[64:]])
+def test_a_broken_table_is_refused_with_its_name(tmp_path, tiny_pool, damage):
+    tasks, examples = tmp_path / "tasks.parquet", tmp_path / "examples.parquet"
+    write_tasks(tasks, tiny_pool[0].values())
+    write_examples(examples, tiny_pool[1])
+    for path, read in ((tasks, read_tasks), (examples, read_examples)):
+        path.write_bytes(damage(path.read_bytes()))
+        with pytest.raises(InputError, match=rf"{path.name}: not a readable Parquet file.*dvc repro"):
+            list(read(path))
+        path.unlink()
+        with pytest.raises(InputError, match=f"{path.name}: not found"):
+            list(read(path))
+
+
+def test_another_table_is_refused_with_the_columns_that_it_does_not_have(tmp_path):
+    for read in (read_tasks, read_examples):
+        pq.write_table(pa.table({"task_id": ["a"]}), tmp_path / "a.parquet")
+        with pytest.raises(InputError, match=r"a\.parquet: .*missing"):
+            list(read(tmp_path / "a.parquet"))

@@ -28,8 +28,7 @@ from instune.bilevel.artefact import load_artefact
 from instune.errors import InputError
 from instune.prompts import SEGMENTS, Prompt
 from instune.records import read_tasks
-from instune.results import read_json
-from instune.selection.chosen import chosen_examples
+from instune.selection.chosen import chosen_examples, read_selection
 from instune.tuning.labels import IGNORE_INDEX
 from instune.tuning.rows import TrainingRow
 from instune.tuning.run_rows import run_rows
@@ -88,7 +87,7 @@ def main(*, selection: Path, instructions: Path, tasks: Path, examples: Path, mo
         InputError: an encoder-decoder model, or rows with soft instructions.
     """
     values = config.load({"finetune": Finetune, "prompt": Prompt, "seed": int})
-    choice, artefact = read_json(selection), load_artefact(instructions)
+    choice, artefact = read_selection(selection), load_artefact(instructions)
     if models.load_config(model).is_encoder_decoder:
         raise InputError(f"export: {model} is an encoder-decoder model; rows of ids and labels are for causal ones.")
     artefact.check_base_model(models.weights_hash(model))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -15,6 +15,7 @@ from instune.bilevel.parameterizations.base import Material
 from instune.bilevel.parameterizations.candidates import Candidate
 from instune.bilevel.parameterizations.source_text import source_ids
 from instune.bilevel.parameterizations.source_vectors import source_vectors
+from instune.errors import InputError
 from instune.prompts import stable_integer
 from instune.records import Example, Exemplar, Task
 from instune.tuning.rows import Show, Shown, TrainingRow, show_human
@@ -57,7 +58,16 @@ def applied(artefact: Artefact, material: Callable[[], Material]) -> Applied:
     return kinds[artefact.kind](artefact, material())
 
 
+def _check_width(name: str, shape: Sequence[int], wanted: Sequence[int]) -> None:
+    if tuple(shape) != tuple(wanted):
+        raise InputError(
+            f"instructions: {name} has shape {tuple(shape)}, and the base model's embeddings need {tuple(wanted)}.\n"
+            "  Run the stage optimize_instructions again."
+        )
+
+
 def _soft_prompts(artefact: Artefact, material: Material) -> Applied:
+    _check_width("soft_prompts", artefact.tensors["soft_prompts"].shape[2:], material.table.shape[1:])
     prompts = dict(zip(artefact.task_ids, artefact.tensors["soft_prompts"], strict=True))  # task -> (n, d)
 
     def show(task: Task, example: Example) -> Shown:
@@ -69,6 +79,9 @@ def _soft_prompts(artefact: Artefact, material: Material) -> Applied:
 def _converted(artefact: Artefact, material: Material) -> Applied:
     settings, changed = dict(artefact.settings), set(artefact.task_ids)
     vectors = source_vectors(material, settings.pop("convert_by"))
+    width = material.table.shape[1]
+    _check_width("weight", artefact.tensors["weight"].shape, (width, vectors([0]).shape[1]))
+    _check_width("bias", artefact.tensors["bias"].shape, (width,))
     ids_of = partial(source_ids, material, **settings)
     examples = {(row.task_id, row.example_id): row for task_id in changed for row in material.examples.get(task_id, ())}
 
@@ -100,7 +113,12 @@ def _exemplars(artefact: Artefact, material: Material) -> Applied:
             return Shown()
         fit = [one.exemplar for one in known[task.task_id] if one.may_serve(example)]
         if "chosen" in settings:
-            places = settings["chosen"][task.task_id][example.example_id]
+            places = settings["chosen"].get(task.task_id, {}).get(example.example_id)
+            if places is None:
+                raise InputError(
+                    f"instructions: no exemplar was chosen for example {example.example_id} of task {task.task_id}: they were "
+                    "made for another pool. Run the stage optimize_instructions again."
+                )
             fit = [known[task.task_id][place].exemplar for place in places]
         if seed is not None:
             random.Random(stable_integer(seed, "exemplars", task.task_id, example.example_id)).shuffle(fit)

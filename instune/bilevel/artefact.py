@@ -11,16 +11,76 @@ import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveInt, ValidationError, model_validator
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from instune.errors import InputError
-from instune.results import read_json, write_json
+from instune.results import Content, read_json, write_json
+from instune.shown import first_line, shown
+from instune.validation import listed, problems_of
 
 INSTRUCTIONS, PARAMETERS, MODEL = "instructions.json", "parameters.safetensors", "model"
 KINDS = ("human", "embedder_direct", "embedder_conversion", "extractor_direct", "extractor_conversion", "reweight")
+
+NEEDED = {"embedder_direct": ("soft_prompts",), "embedder_conversion": ("weight", "bias")}  # tensors, by kind
+WAY_OUT = "Run the stage optimize_instructions again."
+
+
+class Facts(Content):
+    """The keys of `instructions.json` that are read."""
+
+    kind: str
+    base_model: str
+    tasks: list[str]
+    settings: dict[str, Any] = Field(default_factory=dict)  # none of human instructions
+    learned: bool = False
+
+
+class _Conversion(Content):
+    model_config = ConfigDict(extra="forbid")  # they are passed on as keywords
+
+    source: Literal["definition", "instance"]
+    convert_by: Literal["table", "encoder"]
+    soft_tokens: PositiveInt
+    seed: int
+
+
+class _Candidate(Content):
+    example_id: str
+    input: str
+    output: str
+
+
+class _Exemplars(Content):
+    candidates: dict[str, list[_Candidate]]  # task id -> its candidates, best first
+    exemplars: NonNegativeInt  # in a prompt
+    instruction: bool
+    draw_seed: int | None
+    chosen: dict[str, dict[str, list[NonNegativeInt]]] = Field(default_factory=dict)  # task -> example -> places in `candidates`
+
+    @model_validator(mode="after")
+    def _places_exist(self) -> _Exemplars:
+        for task_id, examples in self.chosen.items():
+            places = [place for chosen in examples.values() for place in chosen]
+            if places and max(places) >= len(self.candidates.get(task_id, ())):
+                raise ValueError(f"chosen: names candidate {max(places)} of task {task_id}, which has not so many")
+        return self
+
+
+class _Weights(Content):
+    weights: dict[str, NonNegativeFloat]  # task id -> how often it is drawn
+
+
+SETTINGS: dict[str, type[Content]] = {
+    "embedder_conversion": _Conversion,
+    "extractor_direct": _Exemplars,
+    "extractor_conversion": _Exemplars,
+    "reweight": _Weights,
+}
 
 
 @dataclass(frozen=True)
@@ -95,32 +155,46 @@ def handed_over(folder: Path) -> Path | None:
     return folder / MODEL if (folder / MODEL).exists() else None
 
 
+def _tensors(path: Path, kind: str) -> dict[str, Tensor]:
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise InputError(f"{path}: cannot be read ({first_line(error)}). {WAY_OUT}") from None
+    if missing := sorted(set(NEEDED.get(kind, ())) - set(tensors)):
+        raise InputError(f"{path}: kind {kind} needs {', '.join(missing)}, which is not there. {WAY_OUT}")
+    for name, tensor in tensors.items():
+        if not tensor.is_floating_point() or not tensor.isfinite().all():
+            raise InputError(f"{path}: {shown(name)} holds something else than finite numbers. {WAY_OUT}")
+    return tensors
+
+
 def load_artefact(folder: Path) -> Artefact:
     """Read what `save_artefact` wrote.
 
     Raises:
-        InputError: no artefact there, an unknown kind, or parts that do not fit each other.
+        InputError: no artefact there, an unknown kind, or parts that are broken or do not fit each other.
     """
-    try:
-        facts = read_json(folder / INSTRUCTIONS)
-    except FileNotFoundError:
-        raise InputError(f"{folder}: holds no {INSTRUCTIONS}. Run the stage optimize_instructions.") from None
+    path = folder / INSTRUCTIONS
+    if not path.exists():
+        raise InputError(f"{folder}: holds no {INSTRUCTIONS}. {WAY_OUT}")
+    facts = read_json(path, Facts)
     kind = facts["kind"]
     if kind not in KINDS:
-        raise InputError(
-            f"{folder / INSTRUCTIONS}: kind {kind!r} is not known. There are: {', '.join(KINDS)}.\n"
-            "  Run optimize_instructions again."
-        )
+        raise InputError(f"{path}: kind {shown(kind)} is not known. There are: {', '.join(KINDS)}.\n  {WAY_OUT}")
     if kind == "human":
         return Artefact("human", facts["base_model"])
-    if facts["learned"] and not (folder / PARAMETERS).exists():
-        raise InputError(f"{folder}: kind {kind}, but no {PARAMETERS}. Run the stage optimize_instructions again.")
-    tensors = load_file(folder / PARAMETERS) if facts["learned"] else {}
-    artefact = Artefact(kind, facts["base_model"], tuple(facts["tasks"]), tensors, facts["settings"])
+    try:
+        SETTINGS.get(kind, Content).model_validate(facts.get("settings", {}))
+    except ValidationError as error:
+        raise InputError(f"{path}: {listed(problems_of('settings', error))}\n  {WAY_OUT}") from None
+    learned = facts.get("learned", False) or kind in NEEDED
+    if learned and not (folder / PARAMETERS).exists():
+        raise InputError(f"{folder}: kind {kind}, but no {PARAMETERS}. {WAY_OUT}")
+    tensors = _tensors(folder / PARAMETERS, kind) if learned else {}
+    artefact = Artefact(kind, facts["base_model"], tuple(facts["tasks"]), tensors, facts.get("settings", {}))
     prompts = artefact.tensors.get("soft_prompts")
     if prompts is not None and (prompts.dim() != 3 or len(prompts) != len(artefact.task_ids)):
         raise InputError(
-            f"{folder / PARAMETERS}: shape {tuple(prompts.shape)} does not fit {len(artefact.task_ids)} tasks. "
-            "Run the stage optimize_instructions again."
+            f"{folder / PARAMETERS}: shape {tuple(prompts.shape)} does not fit {len(artefact.task_ids)} tasks. {WAY_OUT}"
         )
     return artefact

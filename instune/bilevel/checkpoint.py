@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from instune.bilevel.ranks import is_first
+from instune.tuning.checkpoint import whole
 
 
 @dataclass
@@ -60,5 +61,10 @@ class FoldState:
 
     @classmethod
     def load(cls, path: Path) -> FoldState:
-        """Read what `save` wrote; only tensors and plain values are unpickled."""
-        return cls(**torch.load(path, weights_only=True, map_location="cpu"))
+        """Read what `save` wrote; only tensors and plain values are unpickled.
+
+        Raises:
+            InputError: the checkpoint is broken.
+        """
+        with whole(path):
+            return cls(**torch.load(path, weights_only=True, map_location="cpu"))

@@ -29,8 +29,9 @@ from instune.config import Section
 from instune.pools.fields import optional_text, optional_texts, parse_record, records, text, texts
 from instune.pools.files import content, holds, walk
 from instune.pools.joined import Raw, join
-from instune.pools.problems import BadRecord, Problems, shown
+from instune.pools.problems import BadRecord, Problems
 from instune.records import Example, Metric, Task
+from instune.shown import shown
 
 DEFINITIONS = r"tasks[^/]*\.jsonl(?:\.gz)?"
 CHOICE_PREFIX = "\n  choice: "  # json_task.py's default

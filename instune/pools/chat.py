@@ -24,9 +24,10 @@ from typing import Any, Literal
 from instune.config import Section
 from instune.pools.fields import optional_id, optional_text, optional_texts, records, text
 from instune.pools.files import walk
-from instune.pools.problems import BadRecord, Problems, shown
+from instune.pools.problems import BadRecord, Problems
 from instune.pools.rows import TABLES, read_rows, table_name
 from instune.records import Example, Message, Task
+from instune.shown import shown
 
 ROLES = {"system": "system", "human": "user", "user": "user", "gpt": "assistant", "assistant": "assistant"}
 PART_SIZE = 10_000

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from instune.pools.problems import BadRecord, shown
+from instune.pools.problems import BadRecord
+from instune.shown import shown
 
 
 def parse_json(data: bytes) -> Any:

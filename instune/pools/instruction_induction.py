@@ -20,8 +20,9 @@ from typing import Any, Literal
 from instune.config import Section
 from instune.pools.fields import optional_texts, parse_record, text, texts
 from instune.pools.files import content, walk
-from instune.pools.problems import BadRecord, Problems, shown
+from instune.pools.problems import BadRecord, Problems
 from instune.records import Example, Split, Task
+from instune.shown import shown
 
 ACCEPTED = ("possible_outputs", "possible_translations", "other_rhymes")
 SPLITS: dict[str, Split] = {"induce": "train", "execute": "test"}

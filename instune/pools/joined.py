@@ -10,7 +10,8 @@ from typing import Any
 
 from instune.pools.fields import parse_record, text
 from instune.pools.files import lines, walk
-from instune.pools.problems import BadRecord, Problems, shown
+from instune.pools.problems import BadRecord, Problems
+from instune.shown import shown
 
 
 @dataclass(frozen=True)

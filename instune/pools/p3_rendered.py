@@ -24,9 +24,10 @@ from instune.config import Section
 from instune.pools.fields import optional_texts, text
 from instune.pools.files import walk
 from instune.pools.held_out import check_held_out
-from instune.pools.problems import BadRecord, Problems, shown
+from instune.pools.problems import BadRecord, Problems
 from instune.pools.rows import TABLES, read_rows
 from instune.records import Example, Message, Task
+from instune.shown import shown
 
 PROMPTS = ("prompt", "input", "inputs_pretokenized")
 TARGETS = ("completion", "target", "targets_pretokenized")

@@ -19,9 +19,10 @@ from typing import Any, Literal
 from instune.config import Section
 from instune.pools.fields import optional_id, optional_text, optional_texts, text
 from instune.pools.files import walk
-from instune.pools.problems import BadRecord, Problems, shown
+from instune.pools.problems import BadRecord, Problems
 from instune.pools.rows import TABLES, read_rows
 from instune.records import Example, Task
+from instune.shown import shown
 
 SEPARATOR = "|||"
 

@@ -2,25 +2,12 @@
 
 from __future__ import annotations
 
-import reprlib
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 from instune.errors import InputError
 
-SHOWN_CHARACTERS = 80
 WAY_OUT = "Mend it, or set ingest.strict: false to skip such records and count them in the data card."
-
-
-class _Short(reprlib.Repr):
-    """A few items of a few levels, whatever the value's depth and size and however often it holds the same part."""
-
-    maxlevel, maxdict, maxlist, maxtuple, maxstring = 4, 12, 12, 12, SHOWN_CHARACTERS
-
-    def repr_int(self, value: int, level: int) -> str:
-        """The number; a large one in base 16, which has no limit of digits."""
-        return str(value) if abs(value) < 10**SHOWN_CHARACTERS else hex(value)
 
 
 class BadRecord(Exception):
@@ -35,15 +22,6 @@ class BadRecord(Exception):
         super().__init__(reason)
         self.reason = reason
         self.found = found
-
-
-def shown(value: Any) -> str:
-    """A value as a message shows it: one line of printable ASCII, cut; of a nested value the first items of few levels."""
-    if isinstance(value, str):
-        text = ascii(value[: SHOWN_CHARACTERS + 1])
-    else:
-        text = _Short().repr(value).encode("ascii", errors="backslashreplace").decode()
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + "..."
 
 
 class Problems:

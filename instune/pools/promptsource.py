@@ -25,7 +25,8 @@ from jinja2.runtime import Context
 
 from instune.pools.bounded_jinja import BoundedEnvironment, RefusedError
 from instune.pools.fields import encodable, optional_text, optional_texts, text
-from instune.pools.problems import BadRecord, shown
+from instune.pools.problems import BadRecord
+from instune.shown import shown
 
 SEPARATOR = "|||"
 PROTECTED = "\ue000\ue001\ue000"  # private-use characters stand for a separator inside the data

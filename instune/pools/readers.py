@@ -23,9 +23,10 @@ from instune.pools import (
     super_natural_instructions,
 )
 from instune.pools.files import seen
-from instune.pools.problems import BadRecord, Problems, shown
+from instune.pools.problems import BadRecord, Problems
 from instune.pools.rows import TABLE_NAMES
 from instune.records import Example, Task
+from instune.shown import shown
 
 PoolName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_-]+$")]  # a folder's name under data/raw, never a path
 PoolSettings = Annotated[

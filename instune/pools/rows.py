@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from instune.pools.fields import parse_json, parse_record
 from instune.pools.files import content, lines
 from instune.pools.hub_rows import load_rows, parse_pin
-from instune.pools.problems import BadRecord, Problems, shown
+from instune.pools.problems import BadRecord, Problems
+from instune.shown import shown
 
 TABLES = r"(?i:\.(?:jsonl|json|csv|parquet)(?:\.gz)?)"  # ends of the names of tables
 PINNED = ".hub.json"

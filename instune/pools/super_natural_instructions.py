@@ -32,8 +32,9 @@ from instune.errors import InputError
 from instune.pools.fields import optional_text, optional_texts, parse_record, records, text, texts
 from instune.pools.files import content, holds, natural_key, walk
 from instune.pools.joined import Raw, join
-from instune.pools.problems import BadRecord, Problems, shown
+from instune.pools.problems import BadRecord, Problems
 from instune.records import Example, Exemplar, Split, Task
+from instune.shown import shown
 
 CLASSIFICATION_CATEGORIES = frozenset(  # scored by exact match in Tk-Instruct's compute_metrics.py, every other by ROUGE-L
     {

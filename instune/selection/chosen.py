@@ -1,4 +1,4 @@
-"""The examples that a selection lets a run train on."""
+"""The choice of source tasks: its file, and the examples that it lets a run train on."""
 
 from __future__ import annotations
 
@@ -6,7 +6,28 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from instune.errors import InputError
 from instune.records import Example, read_examples
+from instune.results import Content, read_json
+
+
+class Selection(Content):
+    """What fine-tuning and the optimization of instructions need of `data/selection.json`."""
+
+    selected: list[str]  # task ids
+    examples: dict[str, list[str]] | None = None  # task id -> ids of the examples to take; None: all
+
+
+def read_selection(path: Path) -> dict[str, Any]:
+    """The content of `data/selection.json`.
+
+    Raises:
+        InputError: not readable, or no task is selected.
+    """
+    selection = read_json(path, Selection)
+    if not selection["selected"]:
+        raise InputError(f"{path}: selected: is empty. Run select_tasks again.")
+    return selection
 
 
 def chosen_examples(path: Path, selection: Mapping[str, Any]) -> Iterator[Example]:

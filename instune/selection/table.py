@@ -10,6 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from instune.errors import InputError
+from instune.records import readable
+
 SCHEMA = pa.schema(
     [
         ("task_id", pa.string()),
@@ -60,9 +63,16 @@ def write(path: Path, kinds: Mapping[str, Embeddings]) -> None:
 
 
 def read(path: Path, kind: str) -> Embeddings:
-    """Read the rows of one kind."""
-    table = pq.read_table(path, schema=SCHEMA, filters=[("kind", "==", kind)]).combine_chunks()
+    """Read the rows of one kind.
+
+    Raises:
+        InputError: the file is missing, broken, or no table of embeddings.
+    """
+    with readable(path):
+        table = pq.read_table(path, schema=SCHEMA, filters=[("kind", "==", kind)]).combine_chunks()
     vectors = table["vector"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    if table.num_rows and len(vectors) % table.num_rows:
+        raise InputError(f"{path}: holds vectors of several lengths of kind {kind}. Run `dvc repro`, which writes it again.")
     return Embeddings(
         tuple(table["task_id"].to_pylist()),
         table["index"].to_numpy(),

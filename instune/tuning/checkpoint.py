@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import PreTrainedModel
+
+from instune.errors import InputError
+from instune.shown import first_line
 
 FILE = "state.pt"
 
@@ -27,6 +31,22 @@ def run_key(params: Any, files: Iterable[Path]) -> str:
     return digest.hexdigest()
 
 
+@contextmanager
+def whole(path: Path) -> Iterator[None]:
+    """Refuse a checkpoint that cannot be taken up.
+
+    Raises:
+        InputError: whatever the reading raises: a file written by us is broken in ways that nobody lists.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise InputError(
+            f"{path}: a broken checkpoint of an earlier run ({first_line(error)}).\n"
+            f"  Delete the folder {path.parent}, and run again."
+        ) from None
+
+
 def save(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, *, step: int, history: list) -> None:
     """Write the trained parameters, the optimizer's state, the steps done and the history, replacing the last checkpoint."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -38,13 +58,19 @@ def save(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer,
 
 
 def load(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> tuple[int, list] | None:
-    """Restore model and optimizer in place; returns the steps done and the history, or None where there is no checkpoint."""
-    if not (folder / FILE).exists():
+    """Restore model and optimizer in place; returns the steps done and the history, or None where there is no checkpoint.
+
+    Raises:
+        InputError: the checkpoint is broken.
+    """
+    path = folder / FILE
+    if not path.exists():
         return None
-    state = torch.load(folder / FILE, map_location="cpu", weights_only=True)
-    with torch.no_grad():
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                parameter.copy_(state["parameters"][name])
-    optimizer.load_state_dict(state["optimizer"])
-    return state["step"], state["history"]
+    with whole(path):
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if parameter.requires_grad:
+                    parameter.copy_(state["parameters"][name])
+        optimizer.load_state_dict(state["optimizer"])
+        return state["step"], state["history"]

@@ -70,3 +70,44 @@ def test_missing_or_inconsistent_artefact_is_refused(tmp_path, learned):
     write_json(tmp_path / "three" / "instructions.json", {"kind": "oracle", "base_model": "abc", "tasks": []})
     with pytest.raises(InputError, match=r"'oracle' is not known\. There are: human, embedder_direct"):
         load_artefact(tmp_path / "three")
+
+
+@pytest.mark.parametrize(
+    ("kind", "settings", "message"),
+    [
+        ("reweight", {"weights": {"t1": "much"}}, r"settings\.weights\.t1: 'much'"),
+        ("reweight", {}, r"settings\.weights: missing"),
+        ("extractor_direct", {"candidates": {"t1": [{"input": "a"}]}}, r"candidates\.t1\.0\.output: missing"),
+        (
+            "extractor_conversion",
+            {"candidates": {}, "exemplars": 1, "instruction": True, "draw_seed": None, "chosen": {"t1": {"e": [4]}}},
+            "names candidate 4 of task t1",
+        ),
+        (
+            "embedder_conversion",
+            {"source": "definition", "convert_by": "table", "soft_tokens": 1, "seed": 0, "seeds": 0},
+            r"settings\.seeds: unknown key",
+        ),
+        ("embedder_conversion", {"source": "moon"}, r"settings\.source: 'moon'"),
+    ],
+)
+def test_settings_that_do_not_fit_their_kind_are_refused_by_key(tmp_path, kind, settings, message):
+    save_artefact(tmp_path / "a", Artefact(kind, "abc", ("t1",), {}, settings), {})
+    with pytest.raises(InputError, match=message):
+        load_artefact(tmp_path / "a")
+
+
+def test_tensors_that_are_cut_missing_or_no_numbers_are_refused(tmp_path, learned):
+    folder = tmp_path / "a"
+    save_artefact(folder, learned, {})
+    path = folder / "parameters.safetensors"
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(InputError, match=r"parameters\.safetensors: cannot be read"):
+        load_artefact(folder)
+    for tensors, message in (
+        ({"other": torch.zeros(2)}, "needs soft_prompts"),
+        ({"soft_prompts": torch.full((len(learned.task_ids), 2, 4), torch.nan)}, "finite numbers"),
+    ):
+        save_artefact(folder, Artefact("embedder_direct", "abc", learned.task_ids, tensors), {})
+        with pytest.raises(InputError, match=message):
+            load_artefact(folder)

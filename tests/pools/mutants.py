@@ -57,11 +57,14 @@ def without(value: object, path: tuple) -> object:
 
 
 def values_of(path: Path) -> list[Any]:
-    """The JSON values in a file, none where it holds something else."""
-    try:
-        return [json.loads(line) for line in unpack(path).splitlines()]
-    except ValueError:
-        return []
+    """The JSON value in a file, or one of each line; none where it holds something else."""
+    data = unpack(path)
+    for parts in ([data], data.splitlines()):
+        try:
+            return [json.loads(part) for part in parts]
+        except ValueError:
+            continue
+    return []
 
 
 def replaced(path: Path, draw: random.Random, new: str) -> None:

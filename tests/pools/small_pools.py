@@ -10,6 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from tests.pools.conftest import make_record, write_clone
 
 NAMES = ["task001_a", "task002_b"]
@@ -97,6 +100,18 @@ def table(folder: Path) -> dict[str, Any]:
     return {}
 
 
+def columns(folder: Path) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist([ROW, ROW | {"id": "2"}]), folder / "a.parquet")
+    return {}
+
+
+def cells(folder: Path) -> dict[str, Any]:
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "b.csv").write_text("task,instruction,input,output,choices\nt,i,x,y,y|||z\nt,i,z,y,y|||z\n")
+    return {}
+
+
 def pairs(folder: Path) -> dict[str, Any]:
     lines(folder / "d/train.jsonl", ROW, ROW)
     (folder / "d/templates.yaml").write_text(TEMPLATES)
@@ -124,6 +139,8 @@ MAKERS: dict[Callable[[Path], dict[str, Any]], str] = {
     hard: "bbh",
     conversations: "chat",
     table: "plain",
+    columns: "plain",
+    cells: "plain",
     pairs: "p3",
     rendered: "p3_rendered",
     induction: "instruction_induction",

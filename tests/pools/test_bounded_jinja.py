@@ -9,6 +9,7 @@ import pytest
 from instune.pools import promptsource
 from instune.pools.problems import BadRecord
 
+LAUGHS = "{% set x = ['ha', 'ha'] %}" + "{% set x = [x, x] %}" * 60
 TEN = "{% set x = 'aaaaaaaaaa' %}"
 ENDLESS = [
     "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
@@ -31,10 +32,19 @@ ENDLESS = [
     TEN + "{% set x %}{{ x }}{{ x }}{% endset %}" * 40,
     "{{ text" + " | replace('a', text)" * 12 + " }}",
     "{{ text" + ".replace('a', text)" * 12 + " }}",
+    LAUGHS + "{{ x }}",
+    LAUGHS + "{{ x | string | length }}",
+    LAUGHS + LAUGHS.replace("x", "y") + "{{ x == y }}",
+    "{% set x = ('ha', 'ha') %}" + "{% set x = (x, x) %}" * 60 + "{{ {x: 1} | length }}",
+    "{% set x = {'a': 'ha'} %}" + "{% set x = {'a': x, 'b': x} %}" * 60 + "{{ x }}",
+    "{% for i in range(9) %}{{ (text * 30000) | urlize | length }}{% endfor %}",
 ]
 REFUSED = [
     ("{% macro f() %}{{ f() }}{{ f() }}{% endmacro %}{{ f() }}", "Macro is not allowed"),
     ("{% for a in text recursive %}{{ loop(text) }}{% endfor %}", "a recursive loop is not allowed"),
+    ("{{ ('\\t' * 10000).expandtabs(10000000) }}", "str.expandtabs is not allowed"),
+    ("{{ ('a' * 10000).translate({97: 'b' * 10000000}) }}", "str.translate is not allowed"),
+    ("{{ ([[1] * 1000] * 1000) | sum(start=[]) | length }}", "a sum of anything but numbers is not allowed"),
     ("{{ '%3000000000d' % 1 }}", "use the filter format"),
     ("{{ '{:3000000000}'.format(1) }}", "use the filter format"),
 ]
@@ -67,6 +77,9 @@ def test_long_texts_and_ordinary_templates_are_rendered():
     assert made == long.strip().replace("word", "thing") + " 400001"
     jinja = (
         "{% for a in x if a > 1 %}{{ loop.index }}/{{ loop.length }} {{ '%02d' | format(a * 2) }},{{ loop.last }} {% endfor %}"
+    )
+    assert apply("{{ [text, [1, text]] }} {{ [1, 2] | sum }} {{ x | sum(attribute='a') }}", text="t", x=[{"a": 3}]) == (
+        "['t', [1, 't']] 3 3"
     )
     assert apply(jinja, x=[1, 2, 3]) == "1/2 04,False 2/2 06,True"
     assert apply("{% for key in x %}{{ key ~ 1 }}{% endfor %}{% for a in missing %}{% endfor %}", x={"a": 1, "b": 2}) == "a1b1"

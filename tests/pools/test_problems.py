@@ -7,7 +7,7 @@ import json
 import pytest
 
 from instune.pools.fields import parse_json
-from instune.pools.problems import SHOWN_CHARACTERS, shown
+from instune.shown import SHOWN_CHARACTERS, shown
 
 
 def laughs() -> list:

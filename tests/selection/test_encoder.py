@@ -126,3 +126,20 @@ def test_a_default_prompt_of_the_encoder_is_not_used(local):
     write_json(path, content | {"prompts": {"query": "query: "}, "default_prompt_name": "query"})
     model = load(local)
     assert (model.prompts["query"], model.default_prompt_name) == ("query: ", None)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("[", "not valid JSON"), ("[]", "not allowed"), ('{"encoder": 3, "revision": null, "files": "a"}', "encoder: 3 is not")],
+)
+def test_a_broken_reference_is_told_by_name(tmp_path, content, message):
+    (tmp_path / REFERENCE).write_text(content)
+    with pytest.raises(InputError, match=rf"{REFERENCE}: [\s\S]*{message}"):
+        resolve(tmp_path)
+
+
+def test_a_tokenizer_that_its_library_cannot_read_is_one_message(local):
+    (local / "tokenizer.json").unlink()
+    (local / "tokenizer.json").write_text('{"model": {"type": "WordPiece", "vocab": 3}}')
+    with pytest.raises(InputError, match="cannot be read as a sentence encoder"):
+        load(local)

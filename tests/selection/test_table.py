@@ -1,6 +1,8 @@
 import numpy as np
 import pyarrow.parquet as pq
+import pytest
 
+from instune.errors import InputError
 from instune.selection.table import SCHEMA, Embeddings, read, write
 
 
@@ -33,3 +35,12 @@ def test_no_kind_is_an_empty_table(tmp_path):
     write(tmp_path / "e.parquet", {})
     assert pq.read_schema(tmp_path / "e.parquet").equals(SCHEMA)
     assert read(tmp_path / "e.parquet", "gradient").task_ids == ()
+
+
+def test_a_broken_table_is_refused_with_its_name(tmp_path):
+    path = tmp_path / "embeddings.parquet"
+    with pytest.raises(InputError, match="not found"):
+        read(path, "wording")
+    path.write_bytes(b"PAR1")
+    with pytest.raises(InputError, match=r"embeddings\.parquet: not a readable Parquet file"):
+        read(path, "wording")

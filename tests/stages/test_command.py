@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from instune.errors import InputError
-from stages.command import run
+from stages.command import run, screen
 
 
 def test_every_keyword_becomes_an_option():
@@ -32,3 +32,13 @@ def test_a_user_error_is_one_message_and_a_defect_keeps_its_traceback():
     assert stopped.value.code == "error: file x: record 3: broken"
     with pytest.raises(KeyError):
         run(defect, [])
+
+
+def test_a_message_is_one_screen_of_printable_characters_and_keeps_its_last_line():
+    assert screen("error: file x\n  mend it") == "error: file x\n  mend it"
+    shown = screen("a" * 100_000 + "\x1b[2J\x00\ud800\n" + "line\n" * 500 + "mend it")
+    assert len(shown) <= 4000
+    assert len(shown.splitlines()) <= 40
+    assert shown.endswith("\n  ...\nmend it")
+    assert "\\x1b[2J\\x00\\ud800" in shown
+    assert len(screen("\n".join(["b" * 390] * 29))) <= 4000

@@ -11,8 +11,10 @@ import torch
 from accelerate import Accelerator
 from trainer_settings import SETTINGS
 
+from instune.errors import InputError
 from instune.prompts import stable_integer
 from instune.scratch_model import new_model
+from instune.tuning import checkpoint
 from instune.tuning.adapters import add_lora, merge_lora
 from instune.tuning.batches import collate, micro_batches
 from instune.tuning.checkpoint import run_key
@@ -185,3 +187,13 @@ def test_run_key_changes_with_parameters_and_with_any_file(tmp_path):
     (tmp_path / "code" / "__pycache__").mkdir()
     (tmp_path / "code" / "__pycache__" / "a.pyc").write_text("")
     assert run_key({"rate": 1.0}, files) in keys
+
+
+def test_a_broken_checkpoint_is_told_with_the_folder_to_delete(tmp_path, tiny_model):
+    optimizer = torch.optim.SGD(tiny_model.parameters(), lr=0.1)
+    checkpoint.save(tmp_path, tiny_model, optimizer, step=1, history=[])
+    path = tmp_path / checkpoint.FILE
+    for content in (b"", path.read_bytes()[:-300]):
+        path.write_bytes(content)
+        with pytest.raises(InputError, match=r"broken checkpoint[\s\S]*Delete the folder"):
+            checkpoint.load(tmp_path, tiny_model, optimizer)
