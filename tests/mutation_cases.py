@@ -245,4 +245,3 @@ CASES = {
     "predictions": Case(predictions, ("data/predictions/*/*",), score),
     "sweeps": Case(sweep_files, ("sweeps/*.yaml",), sweep),
 }
-OPEN = ("checkpoint_evaluate", "predictions")  # read by instune/evaluation, where some of these still end in a traceback

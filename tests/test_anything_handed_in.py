@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from mutation_cases import CASES, OPEN, Case, fill
+from mutation_cases import CASES, Case, fill
 from mutations import ALL_KINDS
 
 MUTATIONS = int(os.environ.get("MUTATIONS", "5"))  # of each kind of file
@@ -107,9 +107,7 @@ def broken(whole: Path, place: Path, case: Case, number: int) -> tuple[str, str]
     return ended, f"{number} {kind.__name__} {path}: {wrong}"
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.xfail(reason="open")] if name in OPEN else []) for name in CASES]
-)
+@pytest.mark.parametrize("name", CASES)
 def test_a_broken_file_is_refused_on_one_screen_or_does_no_harm(tmp_path, monkeypatch, model_folder, name):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

@@ -8,6 +8,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
+from instune.errors import InputError
+
 
 def digest(*parts: Any) -> str:
     """16 hex digits over JSON values, the same in every process."""
@@ -22,27 +24,45 @@ def file_digest(*paths: Path) -> str:
     return whole.hexdigest()
 
 
+def _record(line: bytes) -> dict[str, Any] | None:
+    """A line as it was written, or None."""
+    try:
+        record = json.loads(line)
+        sound = line.endswith(b"\n") and record["digest"] == digest(record["key"], record["answer"])
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+    return record if sound else None
+
+
 class Journal:
     """Answers by request key, kept in a JSON-lines file.
 
-    A line cut off by a kill is removed on opening; every other line stands. The caller names the folder after all that
-    determines an answer (weights, parameters, code), so that two models never read one journal.
+    Each line holds a digest of itself. The first line that is not as it was written, cut off by a kill say, is removed on
+    opening, and all behind it: these requests are asked again. The caller names the folder after all that determines an answer
+    (weights, parameters, code), so that two models never read one journal.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Read what is there.
+
+        Raises:
+            InputError: the path cannot be opened as a file.
+        """
         self.path = path
         self.answers: dict[str, Any] = {}
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise InputError(f"{path}: cannot be opened ({error.strerror}). Delete the folder {path.parent}.") from None
+        self._file.seek(0)
         whole = 0
-        if path.exists():
-            with path.open("rb") as file:
-                for line in file:
-                    if not line.endswith(b"\n"):
-                        break
-                    record = json.loads(line)
-                    self.answers[record["key"]] = record["answer"]
-                    whole += len(line)
-        self._file = path.open("ab")
+        for line in self._file:
+            record = _record(line)
+            if record is None:
+                break
+            self.answers[record["key"]] = record["answer"]
+            whole += len(line)
         self._file.truncate(whole)
 
     def has_all(self, keys: Iterable[str]) -> bool:
@@ -51,8 +71,8 @@ class Journal:
 
     def add(self, answers: Mapping[str, Any]) -> None:
         """Write the answers of one batch through to the operating system."""
-        lines = [json.dumps({"key": key, "answer": answer}) + "\n" for key, answer in answers.items()]
-        self._file.write("".join(lines).encode())
+        lines = [{"key": key, "answer": answer, "digest": digest(key, answer)} for key, answer in answers.items()]
+        self._file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
         self._file.flush()
         self.answers.update(answers)
 

@@ -7,10 +7,14 @@ import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import UnionType
+from typing import Any
 
 from instune.errors import InputError
 
 FILE = "predictions.jsonl"
+TEXTS = ("task_id", "example_id", "prompt", "prompt_hash", "output", "finish", "model")
+COUNTS = ("nll_tokens", "prompt_tokens", "output_tokens")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,14 +62,46 @@ def write_predictions(folder: Path, rows: Iterable[Prediction]) -> int:
     """Write `predictions.jsonl` under `folder`, sorted by task and example, whole or not at all; returns the count."""
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
     ordered = sorted(rows, key=lambda row: row.place)
-    with (partial / FILE).open("w", encoding="utf-8", newline="\n") as file:
-        for row in ordered:
-            file.write(json.dumps(asdict(row), ensure_ascii=True, allow_nan=False) + "\n")
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    try:
+        partial.mkdir(parents=True)
+        with (partial / FILE).open("w", encoding="utf-8", newline="\n") as file:
+            for row in ordered:
+                file.write(json.dumps(asdict(row), ensure_ascii=True, allow_nan=False) + "\n")
+        shutil.rmtree(folder, ignore_errors=True)
+        partial.replace(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
     return len(ordered)
+
+
+def _is_list(value: Any, kind: type | UnionType) -> bool:
+    return isinstance(value, list) and all(isinstance(item, kind) for item in value)
+
+
+def _prediction(line: bytes) -> Prediction:
+    """The prediction of a line.
+
+    Raises:
+        ValueError, TypeError, RecursionError: it is none.
+    """
+    row = Prediction(**json.loads(line))
+    for name in TEXTS:
+        if not isinstance(getattr(row, name), str):
+            raise TypeError(f"{name} is no text")
+    for name in COUNTS:
+        if type(getattr(row, name)) is not int or getattr(row, name) < 0:
+            raise TypeError(f"{name} is no count")
+    likelihoods = row.choice_loglikelihoods
+    if not (_is_list(row.references, str) and row.references and _is_list(row.truncated, str)):
+        raise TypeError("references or truncated is no list of texts")
+    if not (row.choices is None or _is_list(row.choices, str)):
+        raise TypeError("choices is no list of texts")
+    if not (likelihoods is None or (_is_list(likelihoods, float | int) and len(likelihoods) == len(row.choices or ()))):
+        raise TypeError("choice_loglikelihoods is no list of numbers, one for each choice")
+    if not isinstance(row.nll, float | int) or not isinstance(row.merged, bool) or not row.nll_tokens:
+        raise TypeError("nll, nll_tokens or merged is of another kind")
+    return row
 
 
 def read_predictions(folder: Path, *, prompts: bool = True) -> list[Prediction]:
@@ -76,18 +112,19 @@ def read_predictions(folder: Path, *, prompts: bool = True) -> list[Prediction]:
         prompts: False leaves every prompt empty: it is nine tenths of the memory, and scoring needs its hash alone.
 
     Raises:
-        InputError: the file is missing or empty, or a line is no prediction.
+        InputError: the file cannot be read or is empty, or a line is no prediction.
     """
     path, rows = folder / FILE, []
-    if not path.exists():
-        raise InputError(f"{path}: not found. Run the evaluate stage.")
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            try:
-                row = Prediction(**json.loads(line))
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    row = _prediction(line)
+                except (ValueError, TypeError, RecursionError) as error:
+                    raise InputError(f"{path}, line {number}: no prediction ({error}). Run the evaluate stage again.") from None
                 rows.append(row if prompts else replace(row, prompt=""))
-            except (ValueError, TypeError) as error:
-                raise InputError(f"{path}, line {number}: no prediction ({error}). Run the evaluate stage again.") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror}). Run the evaluate stage.") from None
     if not rows:
         raise InputError(f"{path}: holds no prediction. Check targets; then run the evaluate stage again.")
     return rows
