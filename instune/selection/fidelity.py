@@ -120,13 +120,13 @@ def held_out(scores: Scores, groups: Groups, seeds: Sequence[int], reported: Map
 
 
 def by_group(values: Mapping[str, float], groups: Groups) -> dict[str, Summary]:
-    """Group -> mean over its targets with its t interval."""
+    """Group -> mean over its targets with its interval."""
     return {group: over_tasks({target: values[target] for target in targets}, CONFIDENCE) for group, targets in groups.items()}
 
 
 def single_changes(scores: Scores, reference: str, targets: Sequence[str]) -> dict[str, Summary]:
     """What one change of the reference does: part -> overlap of the setting with that part, else like the reference, minus the
-    reference's, mean over targets with the paired t interval.
+    reference's, mean over targets with the paired interval.
     """
     base, parts = {target: scores[reference][target] for target in targets}, reference.split(SEPARATOR)
     result = {}

@@ -49,5 +49,5 @@ def test_a_line_that_is_not_as_it_was_written_goes_with_all_behind_it(tmp_path, 
 
 def test_a_folder_in_its_place_is_named(tmp_path):
     (tmp_path / "journal.jsonl").mkdir()
-    with pytest.raises(InputError, match="cannot be opened .* Delete the folder"):
+    with pytest.raises(InputError, match=r"cannot be opened .* Delete the folder"):
         Journal(tmp_path / "journal.jsonl")

@@ -69,7 +69,7 @@ def _remarks(settings: Mapping[str, Any]) -> list[str]:
         f"- Regret: 1 - gain of the choice / gain of the best {settings['top_k']} tasks; above 1 the choice harms, by NLL without"
         " bound. Precision: share of the chosen that give at least half of the best gain; the best choice"
         f" would have {settings['best_precision']:.2f}. Both, and nDCG, by NLL unless said otherwise.",
-        f"- Intervals: {share}, Student's t over {len(settings['families'])} target tasks, {seeds} first; differences are paired"
+        f"- Intervals: {share}, over {len(settings['families'])} target tasks, {seeds} first; differences are paired"
         f" by target. The targets are of {len(families)} families ({counts}) and go together within one: for targets of other"
         " families the intervals are too narrow. No correction for the number of comparisons.",
         *(["- ±: standard deviation of the mean from bed to bed."] if several else []),
