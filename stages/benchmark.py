@@ -25,6 +25,7 @@ from transformers import set_seed
 
 from instune import config, models
 from instune.config import Section
+from instune.devices import alone
 from instune.errors import InputError
 from instune.evaluation import backends, benchmark_results, benchmarks, im_nlp, journaled
 from instune.evaluation.backends import Backend
@@ -121,4 +122,4 @@ def main(*, model: Path, yaml: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    run(main)
+    run(main, within=alone)
