@@ -17,6 +17,7 @@ from instune.results import read_json
 from instune.tuning.mixture import split_validation
 from tests.report.made import predictions
 from tools.masks import __main__ as tool
+from tools.masks import plot
 from tools.masks.plot import arms_svg, gains_svg
 from tools.masks.study import Run, bleu_4, gains, line, recalled, run_of, spread, summarize
 from tools.sweep.plan import Experiment
@@ -119,11 +120,28 @@ def test_summary_figures_and_table_of_a_finished_sweep(tmp_path, capsys):
 
 def test_equal_data_give_equal_figures():
     arms = summarize([made_run(arm, seed, 0.1 * seed) for arm in ("it", "im") for seed in (0, 1)], ["it", "im"], "it")
-    assert arms_svg(arms, {"it": 0.0, "im": 1.0}) == arms_svg(arms, {"it": 0.0, "im": 1.0})
+    drawing = arms_svg(arms, {"it": 0.0, "im": 1.0}, "it")
+    assert drawing == arms_svg(arms, {"it": 0.0, "im": 1.0}, "it")
+    assert "minus that of it" in drawing
     one = [{"ratio": 1.0, "rows": 5, "mean": 0.1, "low": None, "high": None}]
     drawn = gains_svg(one, one)
     assert "ln x" not in drawn
     assert "mathdefault" not in drawn  # tick labels are plain text
+
+
+def test_what_is_drawn_of_an_arm_is_its_paired_difference_and_that_of_each_seed_that_both_have():
+    runs = [
+        made_run("it", 0, 0.1),
+        made_run("it", 1, 0.3),
+        made_run("im", 0, 0.6),
+        made_run("im", 1, 0.4),
+        made_run("im", 2, 9.0),
+    ]
+    arms = summarize(runs, ["it", "im"], "it")
+    said, seeds = plot._minus(arms, "im", "held_out_nll", "it")
+    assert said["mean"] == pytest.approx(0.3)
+    assert seeds == pytest.approx([0.5, 0.1])
+    assert plot._minus(arms, "it", "held_out_nll", "it") == ({"mean": 0.0, "low": None, "high": None}, [])
 
 
 def test_predictions_are_read_as_the_revision_has_them(tmp_path):

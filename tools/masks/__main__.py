@@ -118,7 +118,8 @@ def write(name: str, root: Path, runs: Sequence[Run], missing: Sequence[str]) ->
     content["fits"] = {key: line([(one[key], one["mean"]) for one in group]) for key, group in groups.items()}
     write_json(out / f"{name}.json", content)
     weights = {} if gained else instruction_weights([run.experiment for run in runs], sweep.baseline)
-    write_text(out / f"{name}.svg", arms_svg(arms, weights))
+    if sweep.baseline in arms:
+        write_text(out / f"{name}.svg", arms_svg(arms, weights, sweep.baseline))
     if any(groups.values()):
         write_text(out / f"{name}-gains.svg", gains_svg(groups["ratio"], groups["rows"]))
     print(f"{table(content)}\n\n{out / name}.json and .svg: written")

@@ -31,26 +31,36 @@ def _bar(axes: Axes, x: float, y: float, said: Mapping[str, Any], *, upright: bo
     axes.scatter([x], [y], s=26, color=INK, zorder=3)
 
 
-def _by_arm(axes: Axes, arms: Mapping[str, Any], measure: str) -> None:
-    """Arms from top to bottom; single seeds as small dots below."""
-    for place, said in enumerate(one["measures"][measure] for one in arms.values()):
+def _minus(arms: Mapping[str, Any], arm: str, measure: str, baseline: str) -> tuple[dict[str, Any], list[float]]:
+    """An arm's paired difference to the baseline with its interval, and that of each seed that both have; 0 of the baseline."""
+    own, other = (arms[one]["measures"][measure] for one in (arm, baseline))
+    seeds = [value - other["by_seed"][seed] for seed, value in own["by_seed"].items() if seed in other["by_seed"]]
+    return own.get("minus_baseline", {"mean": 0.0, "low": None, "high": None}), seeds if arm != baseline else []
+
+
+def _by_arm(axes: Axes, arms: Mapping[str, Any], measure: str, baseline: str) -> None:
+    """Differences to the baseline, arms from top to bottom; single seeds as small dots below."""
+    for place, arm in enumerate(arms):
+        said, seeds = _minus(arms, arm, measure, baseline)
         _bar(axes, said["mean"], place, said, upright=False)
-        seeds = list(said["by_seed"].values())
         axes.scatter(seeds, [place + 0.24] * len(seeds), s=6, color=MUTED, linewidths=0)
+    axes.axvline(0, color=MUTED, linewidth=0.6)
     axes.set_yticks(range(len(arms)), list(arms))
     axes.set_ylim(len(arms) - 0.4, -0.6)
-    axes.set_title(TITLES[measure], loc="left", fontsize=9)
+    mean = arms[baseline]["measures"][measure]["mean"]
+    axes.set_title(f"{TITLES[measure]},\nminus that of {baseline}, {mean:.3g}", loc="left", fontsize=9)
 
 
-def _by_weight(axes: Axes, arms: Mapping[str, Any], weights: Mapping[str, float]) -> None:
-    """Held-out NLL over the weight of the instruction, which stands at equal distances."""
+def _by_weight(axes: Axes, arms: Mapping[str, Any], weights: Mapping[str, float], baseline: str) -> None:
+    """Held-out NLL over the weight of the instruction, which stands at equal distances, as differences to the baseline."""
     order = sorted(weights, key=weights.__getitem__)
-    for place, arm in enumerate(order):
-        said = arms[arm]["measures"]["held_out_nll"]
+    found = [_minus(arms, arm, "held_out_nll", baseline)[0] for arm in order]
+    for place, said in enumerate(found):
         _bar(axes, place, said["mean"], said, upright=True)
-    axes.plot(range(len(order)), [arms[arm]["measures"]["held_out_nll"]["mean"] for arm in order], color=MUTED, linewidth=0.8)
+    axes.plot(range(len(order)), [said["mean"] for said in found], color=MUTED, linewidth=0.8)
+    axes.axhline(0, color=MUTED, linewidth=0.6)
     axes.set_xticks(range(len(order)), [f"{weights[arm]:g}" for arm in order])
-    axes.set_title("Held-out NLL by the instruction's weight", loc="left", fontsize=9)
+    axes.set_title(f"Held-out NLL by the instruction's weight,\nminus that of {baseline}", loc="left", fontsize=9)
 
 
 def _gain(axes: Axes, found: Sequence[Mapping[str, Any]], key: str, label: str) -> None:
@@ -84,22 +94,25 @@ def _svg(figure: Figure) -> str:
     return stream.getvalue()
 
 
-def arms_svg(arms: Mapping[str, Any], weights: Mapping[str, float]) -> str:
-    """Losses and memorization by arm, and held-out loss by the instruction's weight.
+def arms_svg(arms: Mapping[str, Any], weights: Mapping[str, float], baseline: str) -> str:
+    """Losses and memorization by arm, and held-out loss by the instruction's weight, as paired differences to the baseline.
+
+    What tasks differ in, many times what arms do, is in no difference. An arm without a seed of the baseline's is not drawn.
 
     Args:
-        arms: of `study.summarize`.
+        arms: of `study.summarize`, the baseline among them.
         weights: arm -> weight of the instruction, of the arms that differ in it alone.
     """
+    arms = {arm: one for arm, one in arms.items() if arm == baseline or "minus_baseline" in one["measures"]["held_out_nll"]}
     with mpl.rc_context(STYLE):
         shown = [measure for measure in TITLES if all(measure in one["measures"] for one in arms.values())]
         weighted = {arm: weight for arm, weight in weights.items() if arm in arms}
         figure, axes = _figure(len(shown) + (len(weighted) > 1), max(2.6, 1.2 + ROW * len(arms)))
         for number, (place, measure) in enumerate(zip(axes, shown, strict=False)):
-            _by_arm(place, arms, measure)
+            _by_arm(place, arms, measure, baseline)
             place.tick_params(labelleft=number == 0)
         if len(weighted) > 1:
-            _by_weight(axes[-1], arms, weighted)
+            _by_weight(axes[-1], arms, weighted, baseline)
         return _svg(figure)
 
 
