@@ -4,6 +4,7 @@ import pytest
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
+from makers import overfit
 
 from instune.errors import InputError
 from instune.evaluation.journal import Journal
@@ -67,15 +68,6 @@ def test_a_trailing_space_belongs_to_the_continuation(open_lm, streaming):
     for lm in (open_lm(), streaming):
         (before, _), (behind, _) = lm.loglikelihood(pairs)
         assert before == pytest.approx(behind, abs=1e-5)
-
-
-def overfit(model, tokenizer, prompt, answer):
-    ids = torch.tensor([tokenizer(prompt + answer, add_special_tokens=False)["input_ids"]])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(40):
-        model(input_ids=ids, labels=ids).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
 
 
 def test_a_generation_stops_at_the_models_terminator_and_at_a_blank_line_only_where_the_task_says_so(

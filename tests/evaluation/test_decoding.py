@@ -1,5 +1,6 @@
 import pytest
 import torch
+from makers import overfit
 from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
 
 from instune.evaluation.decoding import generate, likelihoods, make_greedy, own_stops, pad
@@ -87,15 +88,6 @@ def test_seq2seq_generation_equals_bare_generation(t5, tokenizer):
     for prompt, found in zip(prompts, generate(t5, tokenizer, prompts, stops=[2], max_new_tokens=6), strict=True):
         bare = t5.generate(torch.tensor([prompt]), do_sample=False, max_new_tokens=6, eos_token_id=2, pad_token_id=0)
         assert found.text == tokenizer.decode(bare[0, 1:], skip_special_tokens=True)
-
-
-def overfit(model, tokenizer, prompt, answer):
-    ids = torch.tensor([tokenizer(prompt + answer, add_special_tokens=False)["input_ids"]])
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-2)
-    for _ in range(40):
-        model(input_ids=ids, labels=ids).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
 
 
 def test_generation_stops_at_the_terminator_and_not_at_a_blank_line(tiny_model, tokenizer):

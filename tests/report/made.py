@@ -11,6 +11,7 @@ from instune.evaluation.predictions import Prediction, write_predictions
 from instune.report.inputs import Inputs, read_curves, read_pairs
 from instune.results import read_json, write_json, write_text
 from stages.report import SECTIONS
+from tests.report.made_benchmarks import benchmarked
 
 TASKS = {"task01_colour": "Extraction", "task02_price": "Extraction", "task03_topic": "Topic Classification"}
 METRICS = {"exact_match": 0.05, "rouge_l": 0.2, "nll": 2.9}
@@ -259,22 +260,6 @@ FILES = (
     "scores",
 )
 CURVES = {"train/loss": [3.1, 2.0, 1.4, 1.1], "validation/loss": [2.9, 1.5], "learning_rate": [1e-4, 5e-5, 0.0]}
-
-
-def benchmarked(right: float) -> dict[str, Any]:
-    """results.json of the benchmark stage: a task of two metrics, and one in a group."""
-    accuracy = {"value": right, "stderr": 0.0125, "higher_is_better": True}
-    error_rate = {"value": 91.5, "stderr": None, "higher_is_better": False}
-    said = {"n": 10, "of": 1000, "shots": 3, "cut": 2, "version": 1.0}
-    means = {"mean": 100 * right, "mean_as_published": None}
-    return {
-        "tasks": {
-            "qa": said | {"metrics": {"acc,none": accuracy, "ter,none": error_rate}},
-            "qa_german": said | {"of": 10, "cut": 0, "metrics": {"exact_match,strict-match": accuracy}},
-        },
-        "groups": {"qa_all": {"tasks": ["qa", "qa_german"], "metrics": {"acc,none": accuracy | {"stderr": None}}}},
-        "im_nlp": {"groups": {"safety": {"values": {"qa": 100 * right}} | means}} | means,
-    }
 
 
 def write_run(folder: Path) -> dict[str, Path]:

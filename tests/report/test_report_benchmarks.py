@@ -1,7 +1,7 @@
 """What the page says about benchmarks."""
 
 from instune.report.benchmarks import view
-from tests.report.made import benchmarked
+from tests.report.made_benchmarks import benchmarked
 
 NOTHING = {"tasks": {}, "groups": {}}
 
