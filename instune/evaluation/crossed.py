@@ -15,6 +15,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import stdtr, stdtrit
 
+from instune.evaluation.statistics import resampled, task_interval, task_p_value
+
 SMALLEST_P = 1e-12
 POWER = 0.8  # of the smallest effect
 
@@ -98,9 +100,10 @@ def crossed(values: np.ndarray, confidence: float) -> Crossed:
 
 
 def one_way(values: np.ndarray, confidence: float) -> Crossed:
-    """As `crossed`, of T tasks under one seed, (T, 1), or of one task under S seeds, (1, S): Student's t.
+    """As `crossed`, of T tasks under one seed, (T, 1), or of one task under S seeds, (1, S).
 
-    What there is one of counts as fixed: nothing is said about other seeds, or about other tasks.
+    What there is one of counts as fixed: nothing is said about other seeds, or about other tasks. Student's t; of ten tasks and
+    more the bootstrap of `task_interval`, and the smallest effect is Student's all the same.
 
     Raises:
         ValueError: a single value, both tasks and seeds in the plural, or a value that is not finite.
@@ -113,7 +116,10 @@ def one_way(values: np.ndarray, confidence: float) -> Crossed:
     distance = abs(mean) / error if error else math.inf if mean else 0.0
     p_value = max(2 * float(stdtr(free, -distance)), SMALLEST_P)
     smallest = half + float(stdtrit(free, POWER)) * error
-    return Crossed(mean, mean - half, mean + half, p_value, smallest, *values.shape)
+    low, high, own = mean - half, mean + half, values.ravel().tolist()
+    if values.shape[1] == 1 and resampled(own) and (ends := task_interval(own, confidence)):
+        low, high, p_value = *ends, task_p_value(own)
+    return Crossed(mean, low, high, p_value, smallest, *values.shape)
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
+from typing import Any
 
 import numpy as np
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
 from scipy.stats import bootstrap
 
 Summary = dict[str, float | int | None]
@@ -35,19 +36,45 @@ def task_interval(values: Sequence[float], confidence: float) -> tuple[float, fl
 
     The resamples are drawn with a fixed seed from the sorted values: the same scores give the same interval.
     """
-    count = len(values)
-    if count < FEWEST or min(values) == max(values):
+    if not resampled(values):
         return t_interval(values, confidence)
+    count = len(values)
     tail = ndtr(-math.sqrt(count / (count - 1)) * stdtrit(count - 1, (1 + confidence) / 2))
-    found = bootstrap(
-        (np.sort(values),),
-        np.mean,
-        confidence_level=1 - 2 * tail,
-        n_resamples=RESAMPLES,
-        method="BCa",
-        rng=np.random.default_rng(0),
-    ).confidence_interval
+    found = _bootstrap(values, 1 - 2 * tail).confidence_interval
     return float(found.low), float(found.high)
+
+
+def resampled(values: Sequence[float]) -> bool:
+    """Whether `task_interval` takes the bootstrap."""
+    return len(values) >= FEWEST and min(values) < max(values)
+
+
+def task_p_value(values: Sequence[float]) -> float:
+    """Two-sided p-value of a mean of zero: the level at which the bootstrap of `task_interval` just reaches zero.
+
+    Efron's end points (1987, equation 2.3) solved for the level, Student's widening taken back; at least what one resample in
+    10,000 can tell. Of values that are `resampled`.
+    """
+    own, count = np.sort(values), len(values)
+    means = _bootstrap(values, 0.95).bootstrap_distribution
+    away = own - own.mean()
+    acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
+    shift, at_zero = (_normal_place(means, mean) for mean in (own.mean(), 0.0))
+    side = (at_zero - shift) / (1 + acceleration * (at_zero - shift)) - shift
+    return float(2 * stdtr(count - 1, -abs(side) * math.sqrt((count - 1) / count)))
+
+
+def _normal_place(means: np.ndarray, value: float) -> float:
+    """The normal quantile of the share of resampled means below a value, equal ones by half."""
+    share = ((means < value).mean() + (means <= value).mean()) / 2
+    edge = 0.5 / (len(means) + 1)
+    return float(ndtri(np.clip(share, edge, 1 - edge)))
+
+
+def _bootstrap(values: Sequence[float], level: float) -> Any:
+    """Scipy's bias-corrected and accelerated bootstrap of the mean, with a fixed seed."""
+    generator = np.random.default_rng(0)
+    return bootstrap((np.sort(values),), np.mean, confidence_level=level, n_resamples=RESAMPLES, method="BCa", rng=generator)
 
 
 def over_tasks(means: Mapping[str, float], confidence: float) -> Summary:

@@ -8,6 +8,7 @@ from statsmodels.stats.anova import anova_lm
 from statsmodels.stats.multitest import multipletests
 
 from instune.evaluation.crossed import crossed, half_width, holm, mean_squares, one_way, smallest_effect
+from instune.evaluation.statistics import task_interval, task_p_value
 
 # Standard deviations of tasks, of seeds and of the rest: seeds that hardly move, that move as paired differences do, as much as
 # tasks, that dominate, that do not move at all; tasks that differ by noise alone, and nothing but noise.
@@ -154,8 +155,8 @@ def test_an_effect_of_the_smallest_size_is_found_four_times_out_of_five(tasks, s
     assert (0.64 if seeds == 3 else 0.7) <= found <= 0.88
 
 
-@pytest.mark.parametrize("shape", [(12, 1), (1, 5)])
-def test_one_seed_or_one_task_leaves_students_t(shape):
+@pytest.mark.parametrize("shape", [(9, 1), (1, 5), (1, 12)])
+def test_few_tasks_under_one_seed_or_one_task_leave_students_t(shape):
     values = np.random.default_rng(5).normal(0.4, 1, shape)
     truth = stats.ttest_1samp(values.ravel(), 0)
     found = one_way(values, 0.95)
@@ -165,6 +166,14 @@ def test_one_seed_or_one_task_leaves_students_t(shape):
     error = values.std(ddof=1) / np.sqrt(values.size)
     free = values.size - 1
     assert found.smallest_effect == pytest.approx((stats.t.ppf(0.975, free) + stats.t.ppf(0.8, free)) * error)
+
+
+def test_ten_tasks_under_one_seed_have_the_bootstrap_of_a_single_run():
+    values = np.random.default_rng(5).exponential(0.4, (12, 1)) - 0.1
+    found = one_way(values, 0.95)
+    assert (found.low, found.high) == task_interval(values.ravel().tolist(), 0.95)
+    assert found.p_value == task_p_value(values.ravel().tolist())
+    assert (found.low > 0) == (found.p_value < 0.05)
 
 
 def test_one_way_without_spread_and_of_values_that_it_cannot_say_anything_about():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from instune.evaluation.statistics import over_tasks, paired, t_interval, task_interval
+from instune.evaluation.statistics import over_tasks, paired, t_interval, task_interval, task_p_value
 
 SKEWED = [0.0, 0.0, 0.02, 0.05, 0.05, 0.1, 0.12, 0.2, 0.35, 0.5, 0.9, 1.0]
 
@@ -106,3 +106,25 @@ def test_the_bootstrap_covers_skewed_scores_oftener_than_students_interval():
     by = [coverage(interval, iter(drawn).__next__, mean, len(drawn)) for interval in (t_interval, task_interval)]
     assert by[1] > by[0] + 0.015
     assert by[1] >= 0.925
+
+
+@pytest.mark.parametrize("away", [-0.2, -0.05, 0.02, 0.1])
+def test_the_p_value_is_the_level_at_which_the_interval_reaches_zero(away):
+    values = [value - np.mean(SKEWED) + away for value in SKEWED]
+    p_value = task_p_value(values)
+    low, high = task_interval(values, 1 - p_value)
+    assert (low if away > 0 else high) == pytest.approx(0, abs=0.004)
+    assert low <= np.mean(values) <= high
+
+
+def test_a_mean_far_from_zero_has_the_p_value_that_resamples_can_tell():
+    values = [value + 10 for value in SKEWED]
+    assert 0 < task_p_value(values) < 0.005
+    assert task_p_value([-value for value in values]) == pytest.approx(task_p_value(values), rel=0.6)
+
+
+@pytest.mark.parametrize("tasks", [10, 30, 119])
+def test_without_an_effect_5_percent_of_one_seeds_differences_are_called_found(tasks):
+    generator, runs = np.random.default_rng(tasks), 300
+    found = [task_p_value(generator.normal(0, 0.1, tasks).tolist()) for _ in range(runs)]
+    assert 0.025 <= np.mean(np.array(found) < 0.05) <= 0.085

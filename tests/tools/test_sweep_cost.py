@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from instune.scratch_model import new_model, train_tokenizer
 from tools.sweep.cost import Cost, Job, Known, jobs, scratch_parameters, total
 from tools.sweep.estimate import count_parameters, estimate, hours, keep_seconds, known_of, matmul_rate
 from tools.sweep.plan import Experiment, changed, experiments_of, read_sweep
+from tools.sweep.tune import trials_of
 
 ROOT = Path(__file__).parents[2]
 MINI = read_params(ROOT / "profiles/playground-mini.yaml")
@@ -33,10 +35,20 @@ def test_tokens_by_hand():
     assert found["base_model"] == [1500 * 16 * 128]
     assert found["finetune"] == [60_000 * 2]
     # 3 folds x 15 steps x (8 inner + 8 outer + 2 gradients x (1 + 1) products x 8 rows) x 50 tokens
-    assert found["optimize_instructions"] == [3 * 15 * 48 * 50]
+    assert found["optimize_instructions"] == [3 * 15 * 48 * 50, 0]
     assert found["evaluate"] == [12 * 20 * (2 * 50 + 32)] * 2  # base and tuned
-    operations = {job.stage: job.per_token for job in jobs(MINI, KNOWN).values()}
-    assert operations == {"base_model": 6, "optimize_instructions": 6, "finetune": 6, "evaluate": 2}
+    operations = {(job.stage, job.per_token) for job in jobs(MINI, KNOWN).values()}
+    validated = changed(MINI, changes | {"optimize.validation": {"rows": 64, "every": 5, "patience": 3}})
+    # before the first step and after 5, 10 and 15, in each of 3 folds
+    assert stages(validated)["optimize_instructions"] == [3 * 15 * 48 * 50, 3 * 4 * 64 * 50]
+    assert stages(changed(validated, {"optimize.method": "human"}))["optimize_instructions"] == [0, 0]
+    assert operations == {
+        ("base_model", 6),
+        ("optimize_instructions", 6),
+        ("optimize_instructions", 2),
+        ("finetune", 6),
+        ("evaluate", 2),
+    }
 
 
 def test_without_a_budget_the_chosen_rows_count_and_what_is_not_known_is_none():
@@ -46,9 +58,9 @@ def test_without_a_budget_the_chosen_rows_count_and_what_is_not_known_is_none():
     assert stages(part)["finetune"] == [12 * 5 * 10 * 50]
     assert stages(part, Known(1000, 12, None))["finetune"] == [12 * 5 * 10 * 640]  # rows of the greatest length
     assert stages(MINI, Known(1000, None, 50.0))["evaluate"] == [None, None]
-    assert stages(MINI)["optimize_instructions"] == [0]
+    assert stages(MINI)["optimize_instructions"] == [0, 0]
     fixed = {"optimize.method": "extractor_direct", "optimize.extractor.choose": "fixed"}
-    assert stages(changed(MINI, fixed))["optimize_instructions"] == [0]
+    assert stages(changed(MINI, fixed))["optimize_instructions"] == [0, 0]
 
 
 def test_operations_are_6_per_parameter_and_token_of_training_and_2_of_reading():
@@ -75,8 +87,32 @@ def test_the_factorial_sweep_pays_once_for_what_its_arms_share():
     counts = {stage: sum(job.stage == stage and job.tokens != 0 for job in work.values()) for stage in ("base_model", "finetune")}
     assert counts == {"base_model": 1, "finetune": 40}
     optimized = [job for job in work.values() if job.stage == "optimize_instructions" and job.tokens]
-    assert len(optimized) == 2 * 5  # two selections under five seeds; both masks take the same instructions
+    assert (
+        len(optimized) == 2 * 2 * 5
+    )  # loop and validation of two selections under five seeds; both masks take the same instructions
     assert sum(job.stage == "evaluate" for job in work.values()) == 40 + 5  # the base model once per seed
+
+
+def test_trials_are_paid_as_far_as_their_stage_goes(tmp_path):
+    repository = make(tmp_path / "repository")
+    (repository / "sweeps").mkdir(exist_ok=True)
+    shutil.copy(ROOT / "profiles/playground-mini.yaml", repository / "profiles")
+    (repository / "sweeps/tuned.yaml").write_text(
+        "about: one\nprofile: playground-mini\nseeds: [0]\nbaseline: it\n"
+        "arms: {it: {finetune.loss_mask: it}, im: {finetune.loss_mask: im}}\n"
+        "tune: [{key: finetune.learning_rate, values: [0.001, 0.01, 0.1], stage: finetune,"
+        " report: reports/finetune.json, measure: best}]\nmetrics: {nll: lower}\n"
+    )
+    sweep = read_sweep(repository / "sweeps/tuned.yaml")
+    trials = trials_of("tuned", sweep, repository)
+    assert [(trial.arm, trial.params["finetune"]["learning_rate"], stage) for trial, stage in trials] == [
+        (arm, rate, "finetune") for arm in ("it", "im") for rate in (0.001, 0.01, 0.1)
+    ]
+    experiments = experiments_of("tuned", sweep, repository, {})
+    said = estimate(repository, tmp_path, "tuned", "HEAD", experiments, experiments, trials)
+    assert "cost of 6 trials and 2 experiments" in said
+    assert f"finetune {8 * 0.06:.2g} M" in said
+    assert "evaluate" in said.partition("unknown")[2]  # the trials have none
 
 
 def test_hours_go_by_seconds_per_token_then_by_experiment_then_by_a_bound():

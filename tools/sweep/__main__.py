@@ -36,7 +36,7 @@ from tools.sweep.plan import Experiment, Sweep, experiments_of, read_sweep
 from tools.sweep.plot import svg
 from tools.sweep.summary import result_of, summarize
 from tools.sweep.table import table
-from tools.sweep.tune import TUNED, tune_all, tuned
+from tools.sweep.tune import TUNED, trials_of, tune_all, tuned
 
 ROOT = Path(__file__).parents[2]
 
@@ -117,8 +117,8 @@ def run_missing(name: str, root: Path, commit: str) -> dict[str, str]:
     check_params(untuned)
     with alone(root, name) as place:
         if sweep.tune and not (place.folder / TUNED).exists():
-            trials = sum(len(tune.values) * len(tune.arms or sweep.arms) for tune in sweep.tune)
-            print(f"{name}: {trials} trials, then {estimate(root, place.folder, name, commit, untuned, untuned)}", flush=True)
+            trials = trials_of(name, sweep, root)
+            print(f"{name}: {estimate(root, place.folder, name, commit, untuned, untuned, trials)}", flush=True)
         tune_all(name, sweep, place, commit)
         experiments = planned(name, sweep, root)
         found = find(root, experiments, commit)

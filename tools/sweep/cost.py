@@ -19,6 +19,7 @@ BASE = (*POOL, "base_model")
 CHOSEN = (*BASE, "align", "embed", "embed_model", "select", "prompt", "seed")
 OPTIMIZED = (*CHOSEN, "optimize")
 TUNED = (*OPTIMIZED, "finetune")
+ORDER = ("base_model", "optimize_instructions", "finetune", "evaluate")
 PRODUCTS = {"identity": (0, 1), "neumann": (1, 1), "conjugate_gradient": (1, 1), "unrolled": (1, 0)}  # per term, and besides
 
 
@@ -97,7 +98,7 @@ def _finetune(params: Mapping[str, Any], known: Known) -> int | None:
 
 
 def _optimize(params: Mapping[str, Any], known: Known) -> int:
-    """Every gradient of the loop: inner steps, the outer gradient, two for each product; its validation is left out."""
+    """Every gradient of the loop: inner steps, the outer gradient, two for each product."""
     own = params["optimize"]
     if own["method"] == "human" or (own["method"] == "extractor_direct" and own["extractor"]["choose"] != "learned"):
         return 0
@@ -105,6 +106,15 @@ def _optimize(params: Mapping[str, Any], known: Known) -> int:
     products = term * own["terms"] + besides
     rows = own["inner_steps"] * own["batch_size"] + own["meta_batch_size"] + 2 * products * own["batch_size"]
     return round(own["folds"] * own["outer_steps"] * rows * (known.row_tokens or params["prompt"]["max_tokens"]))
+
+
+def _validate(params: Mapping[str, Any], known: Known) -> int:
+    """The loop's validation, before its first step and after every so many; it may stop sooner."""
+    own = params["optimize"]["validation"]
+    if own is None or _optimize(params, known) == 0:
+        return 0
+    times = params["optimize"]["outer_steps"] // own["every"] + 1
+    return round(params["optimize"]["folds"] * times * own["rows"] * (known.row_tokens or params["prompt"]["max_tokens"]))
 
 
 def _evaluate(params: Mapping[str, Any], known: Known) -> int | None:
@@ -120,18 +130,25 @@ def _pretrain(params: Mapping[str, Any]) -> int:
     return base["steps"] * base["batch_size"] * base["length"] if base["source"] == "from_scratch" else 0
 
 
-def jobs(params: Mapping[str, Any], known: Known) -> dict[str, Job]:
-    """The work of one experiment by a key that is the same wherever the work is."""
+def jobs(params: Mapping[str, Any], known: Known, last: str = ORDER[-1]) -> dict[str, Job]:
+    """The work of one experiment by a key that is the same wherever the work is.
+
+    Args:
+        last: the stage that it ends with.
+    """
     answers, size = _evaluate(params, known), known.parameters
     work = [
         ("base_model", BASE, _pretrain(params), TRAIN),
         ("optimize_instructions", OPTIMIZED, _optimize(params, known), TRAIN),
+        ("optimize_instructions validation", OPTIMIZED, _validate(params, known), READ),
         ("finetune", TUNED, _finetune(params, known), TRAIN),
         ("evaluate base", (*BASE, "prompt", "seed", "evaluate"), answers, READ),
         ("evaluate tuned", (*TUNED, "evaluate"), answers, READ),
     ]
     found = {}
     for stage, sections, tokens, per_token in work:
+        if stage.partition(" ")[0] not in ORDER[: ORDER.index(last) + 1]:
+            continue
         read = json.dumps([stage, {name: params[name] for name in sections}], sort_keys=True)
         found[hashlib.sha256(read.encode()).hexdigest()] = Job(stage.partition(" ")[0], tokens, per_token, size)
     return found

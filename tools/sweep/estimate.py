@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -121,13 +121,14 @@ def hours(cost: Cost, experiments: int, measured: Cost | None, seconds: list[flo
     )
 
 
-def said(cost: Cost, experiments: int, time: str, parameters: Iterable[int], bounds: Iterable[int]) -> str:
+def said(cost: Cost, experiments: int, trials: int, time: str, parameters: Iterable[int], bounds: Iterable[int]) -> str:
     """The cost in words.
 
     Args:
         bounds: prompt.max_tokens of experiments whose rows are taken to be that long.
     """
-    shared = f"cost of {experiments} experiments, what they share counted once"
+    before = f"{trials} trials and " if trials else ""
+    shared = f"cost of {before}{experiments} experiments, what they share counted once"
     unknown = f" Not in it, unknown before they run: {', '.join(cost.unknown)}." if cost.unknown else ""
     if not cost.tokens:
         return f"{shared}: nothing that is known.{unknown}\n  {time}"
@@ -139,21 +140,33 @@ def said(cost: Cost, experiments: int, time: str, parameters: Iterable[int], bou
     return f"{shared}: {tokens} tokens; {model}.{unknown}{bound}\n  {time}"
 
 
-def estimate(root: Path, folder: Path, name: str, commit: str, experiments: list[Experiment], todo: list[Experiment]) -> str:
+def estimate(
+    root: Path,
+    folder: Path,
+    name: str,
+    commit: str,
+    experiments: list[Experiment],
+    todo: list[Experiment],
+    trials: Sequence[tuple[Experiment, str]] = (),
+) -> str:
     """What running `todo` will cost, in words.
 
     Args:
         folder: of the sweep.
         experiments: all of the sweep; those not in `todo` are there.
+        trials: that come before, each with the stage that it ends with.
     """
-    known, to_run = known_of(root, experiments, name, commit), {one.name for one in todo}
+    to_run = {one.name for one in todo}
+    known = known_of(root, [*experiments, *(trial for trial, _ in trials)], name, commit)
     work = {one.name: jobs(one.params, known[one.name]) for one in experiments}
     done = {key for one, own in work.items() if one not in to_run for key in own}
     new = {key: job for one in todo for key, job in work[one.name].items() if key not in done}
+    for trial, stage in trials:
+        new |= jobs(trial.params, known[trial.name], stage)
     took = read_json(folder / SECONDS) if (folder / SECONDS).exists() else {}
     ran = [one for one in took if one in work]
     before = total({key: job for one in ran for key, job in work[one].items()}.values())
     cost = total(new.values())
-    time = hours(cost, len(todo), before if ran else None, [took[one] for one in ran])
+    time = hours(cost, len(todo) + len(trials), before if ran else None, [took[one] for one in ran])
     bounds = [one.params["prompt"]["max_tokens"] for one in todo if known[one.name].row_tokens is None]
-    return said(cost, len(todo), time, (job.parameters for job in new.values() if job.parameters), bounds)
+    return said(cost, len(todo), len(trials), time, (job.parameters for job in new.values() if job.parameters), bounds)

@@ -1,7 +1,7 @@
 """From the scores of a sweep's experiments to means, intervals and paired differences: pure functions.
 
 Tasks and seeds are crossed and both are samples: with two or more of each the interval is that of `instune.evaluation.crossed`,
-with one seed Student's t over tasks, which says nothing about other seeds; of one task there is none.
+with one seed that of `one_way` over tasks, which says nothing about other seeds; of one task there is none.
 """
 
 from __future__ import annotations

@@ -50,6 +50,13 @@ def _wanted(name: str, sweep: Sweep, tune: Tune, params: Mapping[str, Any], arm:
         yield Experiment(f"{name}-{arm}-{tune.key.replace('.', '-')}-{number}", arm, sweep.seeds[0], trial)
 
 
+def trials_of(name: str, sweep: Sweep, root: Path) -> list[tuple[Experiment, str]]:
+    """Every trial with the stage that it ends with; what is tuned before it has the value of the sweep's file."""
+    arms = arms_of(name, sweep, root)
+    wanted = ((tune, arm) for tune in sweep.tune for arm in tune.arms or sweep.arms)
+    return [(trial, tune.stage) for tune, arm in wanted for trial in _wanted(name, sweep, tune, arms[arm], arm)]
+
+
 def tune_all(name: str, sweep: Sweep, place: Place, commit: str) -> None:
     """Run the trials that are not there, and keep the results of all.
 
