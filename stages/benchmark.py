@@ -3,8 +3,8 @@
 Starts alone, or in several processes that share the documents: `torchrun --nproc-per-node N -m stages.benchmark ...`.
 
 Reads:  data/models/base or tuned, benchmarks/ (YAML tasks and their data); sections benchmarks, seed
-Writes: data/benchmarks/<model>/results.json: n, shots, version and metrics of each task, metrics of groups, the IM paper's means;
-        samples.jsonl: a line per document and filter, with prompts, answers and scores
+Writes: data/benchmarks/<model>/results.json: n, shots, version, cut prompts, empty answers and metrics of each task, those of
+        groups, the IM paper's means; samples.jsonl: a line per document and filter, with prompts, answers and scores
 """
 
 from __future__ import annotations
@@ -118,6 +118,10 @@ def main(*, model: Path, yaml: Path, out: Path) -> None:
         print(f"{out}: {len(results['tasks'])} benchmark tasks ({tasks}). Look at {benchmark_results.RESULTS}.")
         if cut := {name: task["cut"] for name, task in results["tasks"].items() if task["cut"]}:
             print(f"prompts that lost their beginning, since the model reads {lm.max_length} tokens: {cut}")
+        if empty := {name: task["empty"] for name, task in results["tasks"].items() if task["empty"]}:
+            print(
+                f"documents that got an empty answer: {empty}. Does the model want its chat template (benchmarks.chat_template)?"
+            )
     accelerator.end_training()
 
 

@@ -57,6 +57,15 @@ def cut_documents(samples: Iterable[Mapping[str, Any]], encode: Callable[[str], 
     return len(cut)
 
 
+def empty_documents(samples: Iterable[Mapping[str, Any]]) -> int:
+    """How many documents of a generation task got nothing but blanks for an answer, however often they were asked."""
+    answers: dict[int, set[bool]] = {}
+    for sample in samples:
+        of_document = (not answer.strip() for answers in sample["resps"] for answer in answers if isinstance(answer, str))
+        answers.setdefault(sample["doc_id"], set()).update(of_document)
+    return sum(blank == {True} for blank in answers.values())
+
+
 def summary(found: Mapping[str, Any], encode: Callable[[str], Sequence[int]], max_length: int) -> dict[str, Any]:
     """Tasks and groups of lm-eval's results, without what names machine or time.
 
@@ -75,6 +84,7 @@ def summary(found: Mapping[str, Any], encode: Callable[[str], Sequence[int]], ma
                 "of": found["n-samples"][name]["original"],
                 "shots": found["n-shot"][name],
                 "cut": cut_documents(found["samples"][name], encode, max_length),
+                "empty": empty_documents(found["samples"][name]),
                 "version": found["versions"][name],
                 "metrics": metrics,
             }

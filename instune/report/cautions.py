@@ -27,6 +27,14 @@ def _answers(inputs: Inputs) -> Iterator[str]:
         outputs = [(pair.base if model == "base" else pair.tuned).output for pair in inputs.pairs]
         if empty := sum(not output.strip() for output in outputs):
             yield f"The {model} model answered nothing to {_of(empty, len(outputs))} prompts."
+    for model, found in (("base", inputs.base_benchmarks), ("tuned", inputs.tuned_benchmarks)):
+        mute = [task for task in found["tasks"].values() if task["empty"]]
+        if mute:
+            empty, asked = (sum(task[key] for task in mute) for key in ("empty", "n"))
+            yield (
+                f"Benchmarks: the {model} model answered nothing to {_of(empty, asked)} documents of {tables.plain(len(mute))}"
+                f" tasks; benchmarks.chat_template is {inputs.params['benchmarks']['chat_template']}."
+            )
     cut = {model: ends.get("length", 0) for model, ends in sorted(inputs.scores["finish"].items())}
     for model, count in cut.items():
         if count:

@@ -46,6 +46,7 @@ def test_a_task_keeps_counts_metrics_and_their_direction_and_nothing_of_the_mach
         "of": 9,
         "shots": 10,
         "cut": 1,
+        "empty": 0,
         "version": 1.0,
         "metrics": {
             "acc,none": {"value": 0.5, "stderr": 0.1, "higher_is_better": True},
@@ -69,6 +70,22 @@ def test_a_task_keeps_counts_metrics_and_their_direction_and_nothing_of_the_mach
 )
 def test_a_prompt_is_cut_where_the_model_cannot_read_it_with_its_answer(arguments, cut):
     assert benchmark_results.cut_documents([{"doc_id": 0, "arguments": [arguments]}], str.split, 10) == cut
+
+
+@pytest.mark.parametrize(
+    ("answers", "empty"),
+    [
+        ([[[""]]], 1),
+        ([[[" \n"]], [[""]]], 2),
+        ([[["", " "]]], 1),
+        ([[["", "a"]]], 0),  # asked twice, answered once
+        ([[[(-1.5, False)], [(-2.5, True)]]], 0),  # likelihoods of two choices
+        ([[[-3.5]]], 0),
+    ],
+)
+def test_a_document_without_any_answer_is_counted(answers, empty):
+    samples = [{"doc_id": number, "resps": resps} for number, resps in enumerate(answers)]
+    assert benchmark_results.empty_documents([*samples, *samples]) == empty  # a line for every filter
 
 
 def test_the_papers_means_come_with_its_groups_only():

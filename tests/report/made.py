@@ -243,7 +243,7 @@ embed_model: {kinds: [hidden_state], examples: 8}
 select: {method: instruction, aggregation: vote, top_k: 2}
 optimize: {method: human, embedder: {soft_tokens: 16, gamma: auto}}
 finetune: {loss_mask: it, normalize_by: weights, max_tokens: 100000, learning_rate: 1e-4}
-benchmarks: {tasks: [qa, im_nlp]}
+benchmarks: {tasks: [qa, im_nlp], chat_template: none}
 evaluate: {max_new_tokens: 32, batch_size: 16, precision: auto}
 score: {confidence: 0.95}
 """

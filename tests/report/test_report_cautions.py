@@ -39,6 +39,13 @@ def test_a_model_that_emits_nothing_is_told_first(inputs, tmp_path):
     assert "empty" in Page(render(changed)).texts
 
 
+def test_benchmark_documents_without_an_answer_are_told(inputs):
+    for name, empty in (("qa", 3), ("qa_german", 10)):
+        inputs.tuned_benchmarks["tasks"][name]["empty"] = empty
+    said = "Benchmarks: the tuned model answered nothing to 13 of 20 documents of 2 tasks; benchmarks.chat_template is none."
+    assert said in cautions(inputs)
+
+
 def test_metrics_that_disagree_and_a_floor_that_is_not_beaten_are_told(inputs):
     inputs.scores["differences"]["tuned-base"]["nll"] = {"mean": 0.5, "low": 0.25, "high": 0.75, "tasks": 3}
     inputs.scores["differences"]["tuned-majority"]["exact_match"] = {"mean": 0.1, "low": -0.1, "high": 0.3, "tasks": 3}
