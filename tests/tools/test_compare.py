@@ -15,12 +15,13 @@ from sweep_repository import write_sweep
 from instune.errors import InputError
 from instune.evaluation.crossed import crossed, holm
 from tools.compare import __main__ as compare
-from tools.compare import markdown, page
+from tools.compare import markdown, page, said
 from tools.compare.experiments import stale
 from tools.compare.groups import of_repository, of_sweep
 from tools.compare.remarks import differing
 from tools.compare.targets import cells, targets_of
 from tools.compare.view import effect_name, titles, view
+from tools.sweep.summary import interval, with_holm
 
 ARMS = {"random": {}, "chosen": {"select.method": "instruction"}, "masked": {"finetune.loss_mask": "im"}}
 SHIFTS = {"random": 0.0, "chosen": -1.0, "masked": 0.0}
@@ -241,6 +242,15 @@ def test_what_cannot_be_compared_is_refused(repository):
         compare.main("two", root=repository)
     with pytest.raises(InputError, match="names its own"):
         compare.main("one", baseline="x", root=repository)
+
+
+def test_a_metric_that_is_the_same_everywhere_tells_nothing():
+    found = with_holm({"chosen": interval(np.zeros((5, 3))), "masked": interval(np.zeros((5, 1)))})
+    assert said.verdict("exact_match", "higher", found, "against random").endswith(
+        "against random: the same everywhere, so it tells nothing."
+    )
+    assert said.smallest("exact_match", found) == ""
+    assert said.number("exact_match", found["chosen"]["smallest_effect"]) == "–"
 
 
 def test_effects_of_a_factorial_sweep_are_on_the_page_and_named_apart(repository):

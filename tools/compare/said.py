@@ -63,7 +63,7 @@ def smallest(metric: str, found: Mapping[str, Mapping[str, Any] | None]) -> str:
         return ""
     ends = list(dict.fromkeys(number(metric, size) for size in (sizes[0], sizes[-1])))
     tests = "This test finds" if len(sizes) == 1 else "These tests find"
-    return f"{tests} a true difference of {' to '.join(ends)} {unit(metric)} about four times out of five, before correction."
+    return f"{tests} a true difference of {' to '.join(ends)} {unit(metric)} four times out of five, with few seeds less often."
 
 
 def verdict(metric: str, better: str, found: Mapping[str, Mapping[str, Any] | None], against: str) -> str:
@@ -77,6 +77,8 @@ def verdict(metric: str, better: str, found: Mapping[str, Mapping[str, Any] | No
     tested = {name: one for name, one in found.items() if one is not None and one["p_holm"] is not None}
     if not tested:
         return f"{what}: nothing can be tested {against}; that needs two target tasks or more."
+    if all(one["low"] == one["high"] == 0 for one in tested.values()):
+        return f"{what}, {against}: the same everywhere, so it tells nothing."
     shown = [name for name, one in sorted(tested.items(), key=lambda item: item[1]["p_holm"]) if way(one, better) != "unclear"]
     if not shown:
         return f"{what}, {against}: no difference shown, in {len(tested)} {'test' if len(tested) == 1 else 'tests'}."

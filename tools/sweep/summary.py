@@ -65,12 +65,11 @@ def interval(values: np.ndarray) -> dict[str, float | int | None]:
         mean, low, high, p_value (of a mean of zero), smallest_effect, tasks, seeds; None for what cannot be said.
     """
     tasks, seeds = values.shape
-    if tasks > 1 and seeds > 1:
-        return asdict(crossed(values, CONFIDENCE))
-    if tasks > 1:
-        return asdict(one_way(values, CONFIDENCE))
-    said = {"mean": float(values.mean()), "low": None, "high": None, "p_value": None, "smallest_effect": None}
-    return {**said, "tasks": tasks, "seeds": seeds}
+    if tasks == 1:
+        said = {"mean": float(values.mean()), "low": None, "high": None, "p_value": None, "smallest_effect": None}
+        return {**said, "tasks": tasks, "seeds": seeds}
+    found = asdict(crossed(values, CONFIDENCE) if seeds > 1 else one_way(values, CONFIDENCE))
+    return found if values.std() else found | {"smallest_effect": None}  # no spread to judge by
 
 
 def tasks_of(results: Iterable[Result], metrics: Iterable[str]) -> list[str]:
