@@ -94,7 +94,8 @@ def test_requests_and_filtered_scores_are_those_of_lm_evals_own_task(built, data
             answer = "So the answer is (A). True #### 2 the answer is 2."
             request.resps = [(-1.0 / len(request.args[1]), False) if task.OUTPUT_TYPE == "multiple_choice" else answer]
         task.apply_filters()
-    assert [request.filtered_resps for request in local.instances] == [request.filtered_resps for request in peer.instances]
+    for request, same_request in zip(local.instances, peer.instances, strict=True):
+        assert {kept: request.filtered_resps[kept] for kept in same_request.filtered_resps} == same_request.filtered_resps
     for doc, wanted in zip(local.test_docs(), peer.test_docs(), strict=True):
         results = (
             [(-2.0 - place, False) for place in range(5)][: len(local.doc_to_choice(doc))]
@@ -132,6 +133,20 @@ def test_prompts_by_hand(built):
         " Never",
     ]
     assert [text for _, text in requests(built["local_truthfulqa_mc2"])][4:] == [" Nobody", " Someone", " Everyone"]
+
+
+def test_bbhs_few_shot_answers_are_read_with_and_without_the_blank_in_front(built):
+    task = built["local_bbh_fewshot_boolean_expressions"]
+    requests(task)
+    for request, answer in zip(task.instances, (" False\n", ""), strict=True):
+        request.resps = [answer]
+    task.apply_filters()
+    assert [request.filtered_resps for request in task.instances] == [
+        {"none": " False\n", "stripped": "False"},
+        {"none": "", "stripped": "[invalid]"},
+    ]
+    scores = [task.process_results(next(iter(task.test_docs())), [answer]) for answer in (" False\n", "False")]
+    assert scores == [{"exact_match": 0.0}, {"exact_match": 1.0}]
 
 
 def test_humaneval_runs_what_was_written(built):

@@ -29,6 +29,11 @@ CODE = {
         {"name": "programs", "filter": [{"function": "custom", "filter_fn": "!function instune.evaluation.run_code.programs"}]}
     ],
 }
+# of bbh_fewshot, whose prompts end before the blank that answers begin with: lm-eval's own reading finds " (A)" wrong (its #2502)
+READINGS = [
+    {"name": "none", "filter": [{"function": "take_first"}]},
+    {"name": "stripped", "filter": [{"function": "regex", "regex_pattern": r"[\s\S]+"}, {"function": "take_first"}]},
+]
 
 
 class Dumper(yaml.SafeDumper):
@@ -77,7 +82,8 @@ def _files(rows: Sequence[str], data: str) -> Iterator[tuple[str, dict[str, Any]
         path = f"{data}/{name}.jsonl"
         if family == "bbh":
             for kind in BBH:
-                yield f"bbh_{kind}", on_rows(ROOT / "bbh" / kind / f"{part}.yaml", path)
+                readings = {"filter_list": READINGS} if kind == "fewshot" else {}
+                yield f"bbh_{kind}", on_rows(ROOT / "bbh" / kind / f"{part}.yaml", path, **readings)
         elif family == "mmlu":
             yield "mmlu", on_rows(ROOT / "mmlu/default" / f"mmlu_{part}.yaml", path)
     for name, (file, needed) in OTHERS.items():
@@ -89,9 +95,11 @@ def _group(name: str, members: Sequence[str]) -> dict[str, Any]:
     """A group with the metrics of lm-eval's own, over the members that are here."""
     folder, file = ("mmlu/default", "_mmlu.yaml") if name == "mmlu" else (f"bbh/{name.removeprefix('bbh_')}", f"_{name}.yaml")
     own = load_yaml(ROOT / folder / file)
-    return {"group": f"local_{name}", "task": list(members)} | {
-        key: own[key] for key in ("aggregate_metric_list", "metadata") if key in own
-    }
+    kept = {key: own[key] for key in ("aggregate_metric_list", "metadata") if key in own}
+    if name == "bbh_fewshot":
+        readings = [reading["name"] for reading in READINGS]
+        kept["aggregate_metric_list"] = [metric | {"filter_list": readings} for metric in own["aggregate_metric_list"]]
+    return {"group": f"local_{name}", "task": list(members)} | kept
 
 
 def write(folder: Path, rows: Sequence[str], data: str) -> list[str]:
