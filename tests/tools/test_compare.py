@@ -20,7 +20,7 @@ from tools.compare.experiments import stale
 from tools.compare.groups import of_repository, of_sweep
 from tools.compare.remarks import differing
 from tools.compare.targets import cells, targets_of
-from tools.compare.view import effect_name, titles, view
+from tools.compare.view import difference_plot, effect_name, titles, view
 from tools.sweep.summary import interval, with_holm
 
 ARMS = {"random": {}, "chosen": {"select.method": "instruction"}, "masked": {"finetune.loss_mask": "im"}}
@@ -250,6 +250,9 @@ def test_a_metric_that_is_the_same_everywhere_tells_nothing():
         "against random: the same everywhere, so it tells nothing."
     )
     assert said.smallest("exact_match", found) == ""
+    assert difference_plot("exact_match", "higher", found, {}, "differences", "none") == ""
+    assert not said.same({"chosen": interval(np.full((5, 3), 0.1)), "masked": found["masked"]})
+    assert not said.same({"chosen": None})
     assert said.number("exact_match", found["chosen"]["smallest_effect"]) == "–"
 
 

@@ -36,7 +36,9 @@ def _targets(part: Mapping[str, Any], columns: Sequence[str]) -> list[str]:
 def render(shown: Mapping[str, Any]) -> str:
     """Verdicts, effects, arms, targets, parameters that differ, duplicates, what is missing."""
     lines = [f"## {shown['title']}", "", f"{shown['about']}.", ""]
-    lines += [f"- {part['effects_verdict']} {part['smallest_effects']}" for part in shown["metrics"] if part["effects_verdict"]]
+    lines += [
+        f"- {part['effects_verdict']} {part['smallest_effects']}".rstrip() for part in shown["metrics"] if part["effects_verdict"]
+    ]
     lines += [f"- {part['verdict']} {part['smallest']}".rstrip() for part in shown["metrics"]]
     seeds = ", ".join(map(str, shown["seeds"]))
     lines.append(

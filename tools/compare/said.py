@@ -66,6 +66,12 @@ def smallest(metric: str, found: Mapping[str, Mapping[str, Any] | None]) -> str:
     return f"{tests} a true difference of {' to '.join(ends)} {unit(metric)} four times out of five, with few seeds less often."
 
 
+def same(found: Mapping[str, Mapping[str, Any] | None]) -> bool:
+    """Whether every difference that is there is 0, and surely so."""
+    known = [one for one in found.values() if one is not None]
+    return bool(known) and all(one["low"] == one["high"] == 0 for one in known)
+
+
 def verdict(metric: str, better: str, found: Mapping[str, Mapping[str, Any] | None], against: str) -> str:
     """What the corrected tests show in one metric, as one sentence.
 
@@ -77,7 +83,7 @@ def verdict(metric: str, better: str, found: Mapping[str, Mapping[str, Any] | No
     tested = {name: one for name, one in found.items() if one is not None and one["p_holm"] is not None}
     if not tested:
         return f"{what}: nothing can be tested {against}; that needs two target tasks or more."
-    if all(one["low"] == one["high"] == 0 for one in tested.values()):
+    if same(found):
         return f"{what}, {against}: the same everywhere, so it tells nothing."
     shown = [name for name, one in sorted(tested.items(), key=lambda item: item[1]["p_holm"]) if way(one, better) != "unclear"]
     if not shown:

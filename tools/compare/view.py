@@ -40,7 +40,9 @@ def _dot(metric: str, label: str, found: Mapping[str, Any], colour: str, *, sign
 
 
 def difference_plot(metric: str, better: str, found: Mapping[str, Any], named: Mapping[str, str], what: str, name: str) -> str:
-    """Differences with their intervals; empty where there are none."""
+    """Differences with their intervals; empty where there are none, or nothing but zeros."""
+    if said.same(found):
+        return ""
     dots = [
         _dot(metric, named[key], one, COLOURS[said.way(one, better)], signed=True)
         for key, one in found.items()
@@ -107,6 +109,8 @@ def _arm_rows(metric: str, better: str, summary: Mapping[str, Any], compared: Co
 
 
 def _effect_rows(metric: str, better: str, effects: Mapping[str, Any], factors: Mapping[str, list[str]]) -> list[dict]:
+    if said.same(effects):
+        return []
     return [
         {
             "effect": effect_name(effect, factors),
