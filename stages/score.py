@@ -17,6 +17,7 @@ from pydantic import Field
 from instune import config
 from instune.config import Section
 from instune.errors import InputError
+from instune.evaluation.floors import questions_of
 from instune.evaluation.predictions import check_same_prompts, read_predictions
 from instune.evaluation.scores import all_scores, scores_table
 from instune.records import read_examples, read_tasks
@@ -38,14 +39,10 @@ def main(*, tasks: Path, examples: Path, base: Path, tuned: Path, metrics: Path,
     check_same_prompts(models["base"], models["tuned"])
     pool = read_tasks(tasks)
     asked = {row.place for row in models["base"]}
-    inputs = {
-        (example.task_id, example.example_id): example.input
-        for example in read_examples(examples, sorted({task_id for task_id, _ in asked}))
-        if (example.task_id, example.example_id) in asked
-    }
-    if missing := sorted(asked - set(inputs)):
+    questions = questions_of(read_examples(examples, sorted({task_id for task_id, _ in asked})), asked)
+    if missing := sorted(asked - set(questions.inputs)):
         raise InputError(f"{examples}: has no example {missing[0][1]} of task {missing[0][0]}. Run `dvc repro` for one pool.")
-    values = all_scores(models, pool, inputs, confidence=params.confidence)
+    values = all_scores(models, pool, questions, confidence=params.confidence)
     overall = {
         name: {metric: summary["mean"] for metric, summary in model["overall"].items()}
         for name, model in values["models"].items()

@@ -3,39 +3,56 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from instune.evaluation.predictions import Prediction
-from instune.records import Task
+from instune.records import Example, Task
 
 FLOORS = ("majority", "copied_input", "copied_demonstration")
 
+Place = tuple[str, str]  # task, example
 
-def majority(predictions: Sequence[Prediction]) -> dict[str, str]:
-    """The most frequent first reference of each task among the evaluated examples; ties go to the first in alphabetical order.
 
-    It knows the answers' frequencies, which no model does: a task of k balanced classes gives 1/k.
+@dataclass(frozen=True)
+class Questions:
+    """What the pool tells of the questions that were asked.
+
+    Attributes:
+        inputs: the full input of each.
+        frequent: task -> the most frequent first reference of all its examples in the pool, the first by alphabet among equals.
+            It knows the answers' frequencies, which no model does: a task of k balanced classes gives about 1/k. Counted on the
+            evaluated examples alone it would rise as these are few: five different answers would give 1/5.
     """
-    counts: dict[str, Counter[str]] = {}
-    for row in predictions:
-        counts.setdefault(row.task_id, Counter())[row.references[0]] += 1
-    return {task_id: min(counter, key=lambda text: (-counter[text], text)) for task_id, counter in counts.items()}
+
+    inputs: Mapping[Place, str]
+    frequent: Mapping[str, str]
+
+
+def questions_of(examples: Iterable[Example], asked: Collection[Place]) -> Questions:
+    """What `examples`, all of the tasks that were asked, tell of the places that were."""
+    inputs, counts = {}, {}
+    for example in examples:
+        counts.setdefault(example.task_id, Counter())[example.references[0]] += 1
+        place = example.task_id, example.example_id
+        if place in asked:
+            inputs[place] = example.input
+    frequent = {task_id: min(counter, key=lambda text: (-counter[text], text)) for task_id, counter in counts.items()}
+    return Questions(inputs, frequent)
 
 
 def floor_outputs(
-    predictions: Sequence[Prediction], tasks: Mapping[str, Task], inputs: Mapping[tuple[str, str], str]
+    predictions: Sequence[Prediction], tasks: Mapping[str, Task], questions: Questions
 ) -> dict[str, list[str | None]]:
     """Each floor's answer to every prediction's question, None where it has none (a task without a positive example).
 
     Args:
-        predictions: one model's rows, for the questions and references.
+        predictions: one model's rows, for the questions.
         tasks: the pool's tasks by id.
-        inputs: the full input of each (task, example).
     """
-    frequent = majority(predictions)
     demonstrations = {task.task_id: task.positive_examples[0].output for task in tasks.values() if task.positive_examples}
     return {
-        "majority": [frequent[row.task_id] for row in predictions],
-        "copied_input": [inputs[row.place] for row in predictions],
+        "majority": [questions.frequent[row.task_id] for row in predictions],
+        "copied_input": [questions.inputs[row.place] for row in predictions],
         "copied_demonstration": [demonstrations.get(row.task_id) for row in predictions],
     }

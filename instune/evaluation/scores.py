@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from instune.errors import InputError
-from instune.evaluation.floors import floor_outputs
+from instune.evaluation.floors import Questions, floor_outputs
 from instune.evaluation.metrics import FIXED_METRICS, RANK_METRICS, TEXT_METRICS, needs_mending, rank_accuracy
 from instune.evaluation.predictions import Prediction
 from instune.evaluation.statistics import over_tasks, paired
@@ -95,12 +95,10 @@ def score_model(predictions: Sequence[Prediction]) -> Scored:
     return scored
 
 
-def score_floors(
-    predictions: Sequence[Prediction], tasks: Mapping[str, Task], inputs: Mapping[tuple[str, str], str]
-) -> dict[str, Scored]:
+def score_floors(predictions: Sequence[Prediction], tasks: Mapping[str, Task], questions: Questions) -> dict[str, Scored]:
     """The floors by name, over the tasks for which they have an answer; one without any such task is left out."""
     scored = {}
-    for name, outputs in floor_outputs(predictions, tasks, inputs).items():
+    for name, outputs in floor_outputs(predictions, tasks, questions).items():
         answered = [(row, output) for row, output in zip(predictions, outputs, strict=True) if output is not None]
         if answered:
             scored[name] = score_texts([row for row, _ in answered], [output for _, output in answered])
@@ -151,7 +149,7 @@ def _differences(models: Mapping[str, Scored], floors: Mapping[str, Scored], con
 def all_scores(
     models: Mapping[str, Sequence[Prediction]],
     tasks: Mapping[str, Task],
-    inputs: Mapping[tuple[str, str], str],
+    questions: Questions,
     *,
     confidence: float,
 ) -> dict[str, Any]:
@@ -160,14 +158,14 @@ def all_scores(
     Args:
         models: `base` and `tuned`, each with the predictions for the same questions.
         tasks: the pool's tasks by id.
-        inputs: the full input of each (task, example).
+        questions: what the pool tells of them, for the floors.
         confidence: of the intervals, 0 to 1.
 
     Raises:
         InputError: a value is not finite.
     """
     scored = {name: score_model(rows) for name, rows in models.items()}
-    floors = score_floors(models["base"], tasks, inputs)
+    floors = score_floors(models["base"], tasks, questions)
     category = {task_id: tasks[task_id].category for task_id in scored["base"].examples}
     cut = Counter(segment for row in models["base"] for segment in row.truncated)
     return {

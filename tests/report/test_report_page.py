@@ -6,9 +6,10 @@ from itertools import pairwise
 import pytest
 
 from instune.errors import InputError
+from instune.evaluation.floors import questions_of
 from instune.evaluation.predictions import write_predictions
 from instune.evaluation.scores import all_scores
-from instune.records import Exemplar, Task
+from instune.records import Example, Exemplar, Task
 from instune.report.asked import target_name
 from instune.report.cautions import PACKAGED_NOTE
 from instune.report.inputs import read_curves, read_pairs
@@ -198,8 +199,9 @@ def test_the_scores_of_the_score_stage_have_the_form_that_the_page_reads(inputs)
         for name, category in TASKS.items()
     }
     models = {model: predictions(model) for model in ("base", "tuned")}
-    texts = {row.place: "Apple is red." for row in models["base"]}
-    made = all_scores(models, tasks, texts, confidence=0.95)
+    pool = [Example(*row.place, "Apple is red.", tuple(row.references)) for row in models["base"]]
+    questions = questions_of(pool, {row.place for row in models["base"]})
+    made = all_scores(models, tasks, questions, confidence=0.95)
     page = Page(render(replace(inputs, scores=made)))
     assert ["copied demonstration", "3", "100.0 [100.0, 100.0]", "100.0", "−50.0 [−50.0, −50.0]"] in page.rows
     assert "The tuned model stays below the best floor, majority output (100.0): −50.0 points [−50.0, −50.0]." in page.texts
