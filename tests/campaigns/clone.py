@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic, sleep
@@ -74,10 +75,11 @@ class Clone:
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
         return {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(self.folder / "embeddings"), "PYTHONPATH": ""}
 
-    def start(self, *words: str) -> subprocess.Popen[bytes]:
-        """DVC in a process group of its own, its output in `log`."""
+    @contextlib.contextmanager
+    def started(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
+        """DVC in a process group of its own, its output in `log`; whatever is left of the group in the end is killed."""
         with self.log.open("wb") as log:
-            return subprocess.Popen(
+            dvc = subprocess.Popen(
                 [sys.executable, "-m", "dvc", *words],
                 cwd=self.tree,
                 env=self.environment(),
@@ -86,10 +88,17 @@ class Clone:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        try:
+            yield dvc
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(dvc.pid, signal.SIGKILL)
+            dvc.wait()
 
     def run(self, *words: str) -> int:
         """DVC to its end; returns its exit status."""
-        return self.start(*words).wait()
+        with self.started(*words) as dvc:
+            return dvc.wait()
 
     def said(self, lines: int = 15) -> str:
         """The end of the last command's output, without progress bars."""
@@ -152,12 +161,12 @@ def stage_process(dvc: subprocess.Popen[bytes], stage: str) -> psutil.Process | 
     return None
 
 
-def wait_until_gone(clone: Clone, seconds: float) -> tuple[float, list[str]]:
-    """Wait for the processes in the clone to end; returns how long that took, and those that did not."""
+def wait_until_gone(clone: Clone, seconds: float) -> list[str]:
+    """Wait for the processes in the clone to end; returns those that did not."""
     begin = monotonic()
     while (left := clone.processes()) and monotonic() - begin < seconds:
         sleep(POLL)
-    return monotonic() - begin, left
+    return left
 
 
 def parsed(changes: Sequence[str]) -> dict[str, Any]:

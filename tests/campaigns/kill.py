@@ -9,8 +9,8 @@ of the undisturbed run, no temporary file, checkpoint, lock or process may be le
 --signal INT is Ctrl-C, which every process of the group gets: all must be gone within 5 seconds, and a line must say so.
 --victim dvc kills DVC alone: the stage that it leaves behind must end by itself.
 
-Time: about (points + 1) runs of every stage. Results are appended to <clone>/<signal>-<victim>.jsonl, a line per kill; --resume goes on with
-a campaign that was itself killed. Prints a table; exit status 1 where anything failed.
+Time: about (points + 1) runs of every stage. Results are appended to <clone>/<signal>-<victim>.jsonl, a line per kill; --resume
+goes on with a campaign that was itself killed. Prints a table; exit status 1 where anything failed.
 """
 
 from __future__ import annotations
@@ -57,30 +57,33 @@ class Campaign:
     def undisturbed(self, stage: str) -> tuple[float, float]:
         """Seconds of a whole run from the start of the stage's command to the end of DVC, and to its first checkpoint or 0."""
         self.clone.forget(stage, self.clone.lock())
-        dvc = self.clone.start("repro", "--single-item", stage)
-        begin, first = (stage_process(dvc, stage), monotonic())[1], 0.0
-        while dvc.poll() is None:
-            scratch = self.clone.tree / ".scratch" / script_of(stage)
-            if not first and (any(scratch.rglob("*.pt")) or any(scratch.rglob("*.jsonl"))):
-                first = monotonic() - begin
-            sleep(POLL)
+        scratch, first = self.clone.tree / ".scratch" / script_of(stage), 0.0
+        with self.clone.started("repro", "--single-item", stage) as dvc:
+            stage_process(dvc, stage)
+            begin = monotonic()
+            while dvc.poll() is None:
+                if not first and (any(scratch.rglob("*.pt")) or any(scratch.rglob("*.jsonl"))):
+                    first = monotonic() - begin
+                sleep(POLL)
         if dvc.returncode:
             sys.exit(f"{stage}: the undisturbed run failed\n{self.clone.said()}")
         return monotonic() - begin, first
 
     def kill(self, stage: str, after: float) -> Record:
         """Start DVC, kill after so many seconds of the stage; returns what was left."""
-        dvc = self.clone.start("repro", "--single-item", stage)
-        process, begin = stage_process(dvc, stage), monotonic()
-        while dvc.poll() is None and monotonic() - begin < after:
-            sleep(POLL)
-        facts: Record = {"after": round(after, 2), "ended_before": dvc.poll() is not None}
-        facts["stage_ended"] = process is None or not process.is_running()
-        if not facts["ended_before"]:
-            number = SIGNALS[self.options.signal]
-            os.kill(dvc.pid, number) if self.options.victim == "dvc" else os.killpg(dvc.pid, number)
-        dvc.wait()
-        took, left = wait_until_gone(self.clone, 2 * PATIENCE)
+        with self.clone.started("repro", "--single-item", stage) as dvc:
+            process, begin = stage_process(dvc, stage), monotonic()
+            while dvc.poll() is None and monotonic() - begin < after:
+                sleep(POLL)
+            facts: Record = {"after": round(after, 2), "ended_before": dvc.poll() is not None}
+            facts["stage_ended"] = process is None or not process.is_running()
+            if not facts["ended_before"]:
+                number = SIGNALS[self.options.signal]
+                os.kill(dvc.pid, number) if self.options.victim == "dvc" else os.killpg(dvc.pid, number)
+            killed = monotonic()
+            left = wait_until_gone(self.clone, 2 * PATIENCE)
+            took = monotonic() - killed
+            dvc.poll()
         facts |= {"status": dvc.returncode, "gone_after": round(took, 2), "processes": left, "slow": took > PATIENCE}
         if self.options.signal == "INT":
             facts |= {"said": self.clone.said(4), "traceback": "Traceback (most recent call last)" in self.clone.said(1000)}
