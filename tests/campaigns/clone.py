@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import shutil
 import signal
@@ -142,6 +143,16 @@ class Clone:
                 if inside and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(" ".join(line)[:200])
         return found
+
+    def held_locks(self) -> list[str]:
+        """Paths that DVC holds for processes that are there; those of killed ones stay in its file, and it passes over them."""
+        file = self.tree / ".dvc/tmp/rwlock"
+        if not file.exists():
+            return []
+        held: dict[str, Any] = json.loads(file.read_text())
+        writers = {path: [owner] for path, owner in held.get("write", {}).items()}
+        owners = [*held.get("read", {}).items(), *writers.items()]
+        return sorted({path for path, found in owners if any(psutil.pid_exists(owner["pid"]) for owner in found)})
 
 
 def script_of(stage: str) -> str:

@@ -98,8 +98,7 @@ class Campaign:
         facts: Record = {"finish_seconds": round(monotonic() - begin, 1), "finish_status": status}
         facts["equal"] = self.clone.outputs(stage) == outputs
         facts["leftover"] = sorted(self.clone.files() - files)
-        rwlock = self.clone.tree / ".dvc/tmp/rwlock"
-        facts["locks"] = any(json.loads(rwlock.read_text()).values()) if rwlock.exists() else False
+        facts["locks"] = self.clone.held_locks()
         if status:
             facts["finish_said"] = self.clone.said()
         return facts
@@ -146,7 +145,7 @@ def faults(record: Record) -> list[str]:
     found += [f"finish: status {record['finish_status']}"] * bool(record["finish_status"])
     found += ["other outputs"] * (not record["equal"])
     found += [f"left: {record['leftover']}"] * bool(record["leftover"])
-    return [*found, *(["locks left"] * record["locks"])]
+    return [*found, *(f"locked: {lock}" for lock in record["locks"])]
 
 
 def repeated(links: list[Record]) -> str:
