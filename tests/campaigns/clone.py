@@ -41,9 +41,10 @@ def _dvc(where: Path, *words: str) -> str:
 
 @dataclass(frozen=True)
 class Clone:
-    """Attributes: folder: holds the clone, its cache of outputs and of embeddings, and the log of DVC."""
+    """Attributes: folder: holds the clone and its caches of outputs and of embeddings; log: the last command's output."""
 
     folder: Path
+    log: Path
 
     @property
     def tree(self) -> Path:
@@ -54,11 +55,6 @@ class Clone:
     def cache(self) -> Path:
         """DVC's cache."""
         return self.folder / "cache"
-
-    @property
-    def log(self) -> Path:
-        """Output of the last command."""
-        return self.folder / "dvc.log"
 
     def make(self, *, profile: str | None, changes: dict[str, Any], cached: bool = True) -> None:
         """Clone HEAD with the parameters of a profile; `cached`: with hard links to what DVC's cache here holds."""
@@ -143,6 +139,16 @@ class Clone:
                 if inside and process.status() != psutil.STATUS_ZOMBIE:
                     found.append(" ".join(line)[:200])
         return found
+
+    def mend_locks(self) -> bool:
+        """Delete DVC's file of locks where it is not whole, as DVC asks one to; returns whether it was so."""
+        file = self.tree / ".dvc/tmp/rwlock"
+        try:
+            json.loads(file.read_text() if file.exists() else "{}")
+        except ValueError:
+            file.unlink()
+            return True
+        return False
 
     def held_locks(self) -> list[str]:
         """Paths that DVC holds for processes that are there; those of killed ones stay in its file, and it passes over them."""

@@ -179,7 +179,8 @@ def table(records: list[Record]) -> str:
 def main(options: argparse.Namespace) -> int:
     """The campaign; returns the exit status."""
     folder = options.clone or Path(tempfile.mkdtemp(prefix="kill-"))
-    clone = Clone(folder.resolve())
+    clone = Clone(folder.resolve(), folder.resolve() / "dvc.log")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends what was started, too
     if not clone.tree.exists():
         clone.make(profile=options.profile, changes=parsed(options.set))
     if clone.run("repro"):
