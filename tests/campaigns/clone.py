@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from tools.sweep.plan import changed
 ROOT = Path(__file__).parents[2]
 LOCK = "dvc.lock"
 POLL = 0.02  # seconds
+RATE = re.compile(r"[\d?] ?[\w ]+/s\b")  # of a progress bar
 
 
 def _link(source: str, target: str) -> None:
@@ -100,7 +102,7 @@ class Clone:
     def said(self, lines: int = 15) -> str:
         """The end of the last command's output, without progress bars."""
         text = self.log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
-        return "\n".join([line for line in text if line.strip() and "it/s" not in line][-lines:])
+        return "\n".join([line for line in text if line.strip() and not RATE.search(line)][-lines:])
 
     def stages(self) -> list[str]:
         """Addresses of all stages in the order in which DVC runs them."""

@@ -180,6 +180,7 @@ def main(options: argparse.Namespace) -> int:
     """The campaign; returns the exit status."""
     folder = options.clone or Path(tempfile.mkdtemp(prefix="kill-"))
     clone = Clone(folder.resolve(), folder.resolve() / "dvc.log")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it, and so would what it starts
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # which ends what was started, too
     if not clone.tree.exists():
         clone.make(profile=options.profile, changes=parsed(options.set))
