@@ -106,7 +106,9 @@ def run(
     except InputError as error:
         sys.exit(screen(f"error: {error}"))
     except KeyboardInterrupt:
-        print(f"\n{stage}: interrupted; run the same command to go on", file=sys.stderr)
+        print(f"\n{stage}: interrupted; run the same command to go on", file=sys.stderr, flush=True)
+        if signal.getsignal(signal.SIGINT) is _leave:
+            os._exit(INTERRUPTED)  # taking down the libraries takes longer than ending
         sys.exit(INTERRUPTED)
     except Exception as error:
         full = full_disk(error)
