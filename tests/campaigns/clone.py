@@ -18,6 +18,7 @@ from typing import Any
 
 import psutil
 from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from instune.config import PARAMS_FILE, read_params
 from tools.bed import write_params
@@ -117,11 +118,13 @@ class Clone:
         """Path, hash and size of everything that the stage wrote; without an entry, nothing."""
         return self.lock().get(stage, {}).get("outs", [])
 
+    def _write_lock(self, entries: dict[str, Any]) -> None:
+        with (self.tree / LOCK).open("w") as file:
+            YAML(typ="safe").dump({"schema": "2.0", "stages": entries}, file)
+
     def forget(self, stage: str, entries: dict[str, Any]) -> None:
         """As if the stage had never run: no entry in dvc.lock, no run cache, no checkpoint, no cached embedding."""
-        with (self.tree / LOCK).open("w") as file:
-            left = {name: entry for name, entry in entries.items() if name != stage}
-            YAML(typ="safe").dump({"schema": "2.0", "stages": left}, file)
+        self._write_lock({name: entry for name, entry in entries.items() if name != stage})
         for place in (self.cache / "runs", self.tree / ".scratch" / script_of(stage), self.folder / "embeddings"):
             shutil.rmtree(place, ignore_errors=True)
 
@@ -142,15 +145,27 @@ class Clone:
                     found.append(" ".join(line)[:200])
         return found
 
-    def mend_locks(self) -> bool:
-        """Delete DVC's file of locks where it is not whole, as DVC asks one to; returns whether it was so."""
-        file = self.tree / ".dvc/tmp/rwlock"
+    def mend(self, stage: str, entries: dict[str, Any]) -> list[str]:
+        """What DVC, which writes in place, has left cut off of its own files is put right as a user would: returns which were.
+
+        Its file of locks is deleted; dvc.lock comes back as it was before the stage ran (`git checkout dvc.lock`).
+        """
+        cut, locks = [], self.tree / ".dvc/tmp/rwlock"
         try:
-            json.loads(file.read_text() if file.exists() else "{}")
+            json.loads(locks.read_text() if locks.exists() else "{}")
         except ValueError:
-            file.unlink()
-            return True
-        return False
+            locks.unlink()
+            cut.append("rwlock")
+        before = {name: entry for name, entry in entries.items() if name != stage}
+        try:
+            whole = {name: entry for name, entry in self.lock().items() if name != stage} == before
+            whole = whole and all("md5" in output for output in self.outputs(stage))
+        except (YAMLError, TypeError, AttributeError):
+            whole = False
+        if not whole:
+            self._write_lock(before)
+            cut.append(LOCK)
+        return cut
 
     def held_locks(self) -> list[str]:
         """Paths that DVC holds for processes that are there; those of killed ones stay in its file, and it passes over them."""

@@ -5,7 +5,7 @@ its peak, DVC's copies included; then as if it had never run, with room for a pa
 an error of one screen that names the file and says how to go on, without a traceback; nothing half-written may be left, no other
 stage's output may have changed. Then room is made, and `dvc repro -s <stage>` must end with the undisturbed outputs, from the
 last checkpoint where the stage keeps any. Where the stage itself had ended and DVC found no room for its copies, `dvc commit
-<stage>` must take the outputs up without another run.
+<stage>` must take the outputs up without another run. DVC's own files, which it writes in place, are put right first, and named.
 
 Time: about 2 x (points + 1) runs of every stage. Prints a line of JSON per stage and point, then a table; exit status 1 where
 anything failed.
@@ -90,7 +90,7 @@ def starve(clone: Clone, stage: str, room: int) -> Record:
 
 def go_on(clone: Clone, stage: str, entries: dict[str, Any], files: set[str], how: str) -> Record:
     """Run the stage to its end, or have DVC take up what it wrote; returns how the clone differs from the undisturbed one."""
-    facts: Record = {"rwlock": clone.mend_locks()}
+    facts: Record = {"cut": clone.mend(stage, entries)}
     words = ("commit", "--force", stage) if how == "DVC" else ("repro", "--single-item", stage)
     facts |= {"went_on_by": words[0], "went_on_status": clone.run(*words)}
     facts["equal"] = clone.outputs(stage) == entries[stage]["outs"]
@@ -104,7 +104,7 @@ def faults(record: Record) -> list[str]:
     if not record["status"]:
         return []
     found = ["a traceback"] * record["traceback"] + ["an unclear message"] * (not record["clear"])
-    found += [f"half-written: {record['partial']}"] * bool(record["partial"]) + ["lock broken"] * record["rwlock"]
+    found += [f"half-written: {record['partial']}"] * bool(record["partial"])
     found += [f"going on: status {record['went_on_status']}"] * bool(record["went_on_status"])
     found += ["other outputs"] * (not record["equal"]) + ["other stages changed"] * (not record["others"])
     return found + [f"left: {record['leftover']}"] * bool(record["leftover"])
@@ -112,12 +112,17 @@ def faults(record: Record) -> list[str]:
 
 def table(records: list[Record]) -> str:
     """A line per stage and point."""
-    lines = ["| stage | room, of peak | ended by | went on by | kept of done | faults |", "|---|---|---|---|---|---|"]
+    lines = [
+        "| stage | room, of peak | ended by | DVC cut off | went on by | kept of done | faults |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for one in records:
         kept = f"{one['kept']} of {one['done']} {one['unit']}" if "kept" in one else ""
         ended, by = (one["ended_by"], one["went_on_by"]) if one["status"] else ("nothing: it fitted", "")
         share = f"{one['room'] / 2**20:.1f} of {one['peak'] / 2**20:.1f} MiB"
-        lines.append(f"| {one['stage']} | {share} | {ended} | {by} | {kept} | {'; '.join(faults(one)) or 'none'} |")
+        lines.append(
+            f"| {one['stage']} | {share} | {ended} | {', '.join(one['cut'])} | {by} | {kept} | {'; '.join(faults(one)) or 'none'} |"
+        )
     return "\n".join(lines)
 
 
