@@ -112,17 +112,14 @@ def faults(record: Record) -> list[str]:
 
 def table(records: list[Record]) -> str:
     """A line per stage and point."""
-    lines = [
-        "| stage | room, of peak | ended by | DVC cut off | went on by | kept of done | faults |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    heads = ["stage", "room, of peak", "ended by", "DVC cut off", "went on by", "kept of done", "faults"]
+    lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for one in records:
         kept = f"{one['kept']} of {one['done']} {one['unit']}" if "kept" in one else ""
         ended, by = (one["ended_by"], one["went_on_by"]) if one["status"] else ("nothing: it fitted", "")
         share = f"{one['room'] / 2**20:.1f} of {one['peak'] / 2**20:.1f} MiB"
-        lines.append(
-            f"| {one['stage']} | {share} | {ended} | {', '.join(one['cut'])} | {by} | {kept} | {'; '.join(faults(one)) or 'none'} |"
-        )
+        cells = [one["stage"], share, ended, ", ".join(one["cut"]), by, kept, "; ".join(faults(one)) or "none"]
+        lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
