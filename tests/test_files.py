@@ -36,6 +36,13 @@ def names(folder):
     return sorted(path.name for path in folder.iterdir())
 
 
+def write_half(path):
+    with replacing(path) as partial:
+        partial.mkdir()
+        (partial / "half").touch()
+        raise KeyError
+
+
 def test_a_file_or_folder_takes_the_place_of_the_last_one_or_leaves_it(tmp_path):
     for text in ("old", "new"):
         with replacing(tmp_path / "deep" / "folder") as partial:
@@ -44,9 +51,9 @@ def test_a_file_or_folder_takes_the_place_of_the_last_one_or_leaves_it(tmp_path)
         with replacing(tmp_path / "file") as partial:
             partial.write_text(text)
     for name in ("deep/folder", "file"):
-        with pytest.raises(FileNotFoundError), replacing(tmp_path / name) as partial:
-            (partial / "no" / "such").touch()
-    assert names(tmp_path) == ["deep", "file"]
+        with pytest.raises(KeyError):
+            write_half(tmp_path / name)
+    assert (names(tmp_path), names(tmp_path / "deep")) == (["deep", "file"], ["folder"])
     assert names(tmp_path / "deep/folder") == ["new"]
     assert (tmp_path / "file").read_text() == "new"
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instune.errors import InputError
+from instune.files import full_disk
 
 
 def digest(*parts: Any) -> str:
@@ -47,6 +48,7 @@ class Journal:
 
         Raises:
             InputError: the path cannot be opened as a file.
+            OSError: the disk is full.
         """
         self.path = path
         self.answers: dict[str, Any] = {}
@@ -54,6 +56,8 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("ab", buffering=0)  # nothing waits to be written, in vain, where a full disk ends the run
         except OSError as error:
+            if full_disk(error):
+                raise
             raise InputError(f"{path}: cannot be opened ({error.strerror}). Delete the folder {path.parent}.") from None
         self._file.truncate(self._read())
 
