@@ -78,7 +78,13 @@ def starve(clone: Clone, stage: str, room: int) -> Record:
         status = dvc.wait()
     said = clone.said(60)
     by_stage = "failed to run" in said
-    facts: Record = {"room": room, "status": status, "ended_by": "stage" if by_stage else "DVC" if began else "DVC, before"}
+    # Of an output that is a folder, DVC 3.67 says which files found no room in its cache, records the stage, and exits with 0.
+    facts: Record = {
+        "room": room,
+        "status": status,
+        "starved": bool(status) or "failed to transfer" in said,
+        "ended_by": "stage" if by_stage else "DVC" if began else "DVC, before",
+    }
     facts |= {"traceback": "Traceback" in clone.said(10_000), "said": said[-SCREEN:]}
     facts["clear"] = not by_stage or ("No space left" in said and "Make room" in said)
     facts["partial"] = sorted(name for name in clone.files() if ".partial" in name)
@@ -101,7 +107,7 @@ def go_on(clone: Clone, stage: str, entries: dict[str, Any], files: set[str], ho
 
 def faults(record: Record) -> list[str]:
     """What is wrong in a record, in words."""
-    if not record["status"]:
+    if not record["starved"]:
         return []
     found = ["a traceback"] * record["traceback"] + ["an unclear message"] * (not record["clear"])
     found += [f"half-written: {record['partial']}"] * bool(record["partial"])
@@ -116,7 +122,9 @@ def table(records: list[Record]) -> str:
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
     for one in records:
         kept = f"{one['kept']} of {one['done']} {one['unit']}" if "kept" in one else ""
-        ended, by = (one["ended_by"], one["went_on_by"]) if one["status"] else ("nothing: it fitted", "")
+        ended, by = (
+            (f"{one['ended_by']}, status {one['status']}", one["went_on_by"]) if one["starved"] else ("nothing: it fitted", "")
+        )
         share = f"{one['room'] / 2**20:.1f} of {one['peak'] / 2**20:.1f} MiB"
         cells = [one["stage"], share, ended, ", ".join(one["cut"]), by, kept, "; ".join(faults(one)) or "none"]
         lines.append("| " + " | ".join(cells) + " |")
@@ -133,7 +141,7 @@ def campaign(clone: Clone, stages: list[str], *, points: int, seed: int) -> list
         for _ in range(points):
             begin(clone, stage, entries)
             record = {"stage": stage, "peak": peak} | starve(clone, stage, int(draw.random() * peak))
-            record |= go_on(clone, stage, entries, files, record["ended_by"] if record["status"] else "")
+            record |= go_on(clone, stage, entries, files, record["ended_by"] if record["starved"] else "")
             if faults(record):
                 begin(clone, stage, entries)
                 clone.run("repro", "--single-item", stage)
