@@ -14,6 +14,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from instune.errors import InputError
+from instune.files import replacing
 from instune.shown import first_line
 
 Metric = Literal["exact_match", "rouge_l", "choice"]
@@ -110,17 +111,12 @@ def _column(rows: list[Task | Example], column: pa.Field) -> pa.Array:
 
 
 def _write(path: Path, rows: Iterable[Task | Example], schema: pa.Schema) -> int:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial, count = path.with_name(path.name + ".partial"), 0
-    try:
-        with pq.ParquetWriter(partial, schema, compression="zstd") as writer:
-            stream = iter(rows)
-            while group := list(islice(stream, ROWS_PER_GROUP)):
-                writer.write_table(pa.table([_column(group, column) for column in schema], schema=schema))
-                count += len(group)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    count = 0
+    with replacing(path) as partial, pq.ParquetWriter(partial, schema, compression="zstd") as writer:
+        stream = iter(rows)
+        while group := list(islice(stream, ROWS_PER_GROUP)):
+            writer.write_table(pa.table([_column(group, column) for column in schema], schema=schema))
+            count += len(group)
     return count
 
 

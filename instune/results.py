@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from instune.errors import InputError
+from instune.files import replacing
 from instune.shown import first_line
 from instune.validation import listed, problems_of
 
@@ -35,10 +36,8 @@ def write_json(path: Path, value: Any) -> None:
 
 def write_text(path: Path, text: str) -> None:
     """Write UTF-8 text with `\\n` line ends, whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8", newline="\n")
-    partial.replace(path)
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8", newline="\n")
 
 
 def _no_number(name: str) -> NoReturn:

@@ -11,11 +11,11 @@ Writes
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from instune import config
 from instune.devices import alone
+from instune.files import replacing
 from instune.records import read_tasks
 from instune.results import write_json
 from instune.selection import encoder
@@ -35,9 +35,8 @@ def main(*, tasks: Path, out: Path, report: Path) -> None:
     groups = said_alike(pool, source_tasks(pool, values["targets"]), params.alike)
     revision = encoder.pinned(params.encoder, params.revision)
     model = encoder.load(encoder.locate(params.encoder, revision))
-    partial, result = out.with_name(out.name + ".partial"), {"epoch": 0}
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    result = {"epoch": 0}
+    with replacing(out) as partial:
         if params.epochs:
             settings = params.model_dump(include={"pairs", "epochs", "batch_size", "learning_rate"})
             result = align_on(model, groups, **settings, seed=values["seed"])
@@ -45,10 +44,6 @@ def main(*, tasks: Path, out: Path, report: Path) -> None:
             model.save_pretrained(str(partial), create_model_card=False)
         else:
             encoder.write_reference(partial, params.encoder, revision)
-        shutil.rmtree(out, ignore_errors=True)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     write_json(report, result)
     done = f"aligned to epoch {result['epoch']}, development scores: {report}" if params.epochs else "unchanged"
     print(f"{out}: {params.encoder}, {done}")

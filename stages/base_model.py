@@ -6,7 +6,6 @@ Writes: data/models/base/: config.json, model.safetensors, tokenizer files, or m
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -16,6 +15,7 @@ from pydantic import Field, PositiveFloat, PositiveInt
 from instune import config, models, scratch_model
 from instune.config import Section
 from instune.devices import alone
+from instune.files import replacing
 from instune.records import read_examples, read_tasks
 from instune.revisions import commit_of
 from instune.targets import Targets, source_tasks
@@ -82,10 +82,8 @@ def main(*, tasks: Path, examples: Path, out: Path) -> None:
     """Write the base model's folder, or a reference to it."""
     values = config.load(SECTIONS)
     params = values["base_model"]
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with replacing(out) as partial:
+        partial.mkdir()
         if params.source == "packaged":
             models.convert_packaged(params.name, partial)
         elif params.source == "from_scratch":
@@ -94,10 +92,6 @@ def main(*, tasks: Path, examples: Path, out: Path) -> None:
             models.write_reference(partial, params.name, commit_of(params.name, params.revision, key="base_model.revision"))
         else:
             models.write_reference(partial, params.name, None)
-        shutil.rmtree(out, ignore_errors=True)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     print(f"{out}: {params.source} model, weights {models.weights_hash(out)}")
 
 

@@ -25,6 +25,7 @@ from instune import config, models
 from instune.bilevel.applied import Applied
 from instune.bilevel.artefact import handed_over, load_artefact
 from instune.devices import alone
+from instune.files import replacing
 from instune.prompts import Prompt, load_template
 from instune.records import read_tasks
 from instune.results import write_json
@@ -61,11 +62,8 @@ def _curves(folder: Path) -> Iterator[Callable[[Entry], None]]:
 
 
 def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path, *, terminator: str) -> None:
-    partial = out.with_name(out.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    models.save(model, tokenizer, partial, terminator=terminator)
-    shutil.rmtree(out, ignore_errors=True)
-    partial.replace(out)
+    with replacing(out) as partial:
+        models.save(model, tokenizer, partial, terminator=terminator)
 
 
 def _collate(instructions: Applied, tokenizer: PreTrainedTokenizerBase, decoder_start_id: int | None, packing: bool) -> Collate:

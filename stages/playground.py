@@ -9,13 +9,13 @@ Writes:
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 from pydantic import PositiveInt
 
 from instune import config
 from instune.config import Section
+from instune.files import replacing
 from instune.pools.playground import write_pool
 from stages.command import run
 
@@ -33,14 +33,8 @@ SECTIONS = {"playground": Params}
 def main(*, out: Path) -> None:
     """Write the pool to `out`."""
     params = config.load(SECTIONS)["playground"]
-    partial = out.with_name(f"{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    try:
+    with replacing(out) as partial:
         count = write_pool(partial, seed=params.seed, instances=params.instances_per_task)
-        shutil.rmtree(out, ignore_errors=True)
-        partial.replace(out)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     print(f"{count} tasks with {params.instances_per_task} instances each in {out}; {out / 'README.md'} tells what they are")
 
 

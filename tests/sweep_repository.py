@@ -27,12 +27,14 @@ with open(outside / "runs", "a") as file:
     file.write(stage + " " + kind + " resumed" * kept.exists() + "\\n")
 if kind == "fails":
     sys.exit("error: there is no such method")
+if kind == "full" and not (outside / "room").exists():
+    sys.exit("error: data/model: No space left on device; 0 of 10 MiB are free.")
 kept.parent.mkdir(exist_ok=True)
 kept.touch()
 while (outside / ("wait-" + stage + "-" + kind)).exists():
     time.sleep(0.05)
 kept.unlink()
-value = {"good": 0.5, "plain": 1.0, "last": 2.0}[kind] + FACTOR * seed
+value = {"good": 0.5, "plain": 1.0, "last": 2.0, "full": 0.1}[kind] + FACTOR * seed
 def model(shift):
     return {"tasks": {t: {"nll": value + shift + n, "rouge_l": 0.1 * n} for n, t in enumerate(["t1", "t2", "t3"])}}
 pathlib.Path("reports").mkdir(exist_ok=True)

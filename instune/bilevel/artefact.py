@@ -7,7 +7,6 @@ the model that was trained along, where it is handed over.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from instune.errors import InputError
+from instune.files import replacing
 from instune.results import Content, read_json, write_json
 from instune.shown import first_line, shown
 from instune.validation import listed, problems_of
@@ -128,26 +128,20 @@ def save_artefact(
         description: readable facts, added to `instructions.json` (nearest tokens, diversity).
         save_model: writes the model that is handed over into the folder it is given; None: fine-tuning starts from base.
     """
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
-        facts = {
-            "kind": artefact.kind,
-            "base_model": artefact.base_model_hash,
-            "tasks": list(artefact.task_ids),
-            "settings": dict(artefact.settings),
-            "learned": bool(artefact.tensors),
-        }
+    facts = {
+        "kind": artefact.kind,
+        "base_model": artefact.base_model_hash,
+        "tasks": list(artefact.task_ids),
+        "settings": dict(artefact.settings),
+        "learned": bool(artefact.tensors),
+    }
+    with replacing(folder) as partial:
+        partial.mkdir()
         write_json(partial / INSTRUCTIONS, dict(description) | facts)
         if artefact.tensors:
             save_file({name: tensor.contiguous() for name, tensor in artefact.tensors.items()}, partial / PARAMETERS)
         if save_model is not None:
             save_model(partial / MODEL)
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
 
 
 def handed_over(folder: Path) -> Path | None:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from instune.bilevel.ranks import is_first
+from instune.files import replacing
 from instune.tuning.checkpoint import whole
 
 
@@ -54,10 +55,8 @@ class FoldState:
         """Write whole or not at all; of several ranks, which hold the same, the first does."""
         if not is_first():
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        torch.save(vars(self), partial)
-        partial.replace(path)
+        with replacing(path) as partial, partial.open("wb") as file:
+            torch.save(vars(self), file)  # into an open file: by name, torch does not tell that the disk is full
 
     @classmethod
     def load(cls, path: Path) -> FoldState:

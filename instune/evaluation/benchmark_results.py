@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from lm_eval.utils import handle_non_serializable
 from instune.errors import InputError
 from instune.evaluation import im_nlp
 from instune.evaluation.benchmarks import DEFAULT_TOKENS
+from instune.files import replacing
 from instune.results import write_json
 
 RESULTS, SAMPLES = "results.json", "samples.jsonl"
@@ -103,11 +103,8 @@ def sample_lines(found: Mapping[str, Any]) -> Iterator[str]:
 
 def write(folder: Path, results: Mapping[str, Any], lines: Iterator[str]) -> None:
     """Write `results.json` and `samples.jsonl` under `folder`, whole or not at all."""
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    write_json(partial / RESULTS, results)
-    with (partial / SAMPLES).open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
-    shutil.rmtree(folder, ignore_errors=True)
-    partial.replace(folder)
+    with replacing(folder) as partial:
+        partial.mkdir()
+        write_json(partial / RESULTS, results)
+        with (partial / SAMPLES).open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(lines)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from instune.errors import InputError
+from instune.files import full_disk
 
 
 def digest(*parts: Any) -> str:
@@ -47,33 +48,48 @@ class Journal:
 
         Raises:
             InputError: the path cannot be opened as a file.
+            OSError: the disk is full.
         """
         self.path = path
         self.answers: dict[str, Any] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
+            self._file = path.open("ab", buffering=0)  # nothing waits to be written, in vain, where a full disk ends the run
         except OSError as error:
+            if full_disk(error):
+                raise
             raise InputError(f"{path}: cannot be opened ({error.strerror}). Delete the folder {path.parent}.") from None
-        self._file.seek(0)
+        self._file.truncate(self._read())
+
+    def _read(self) -> int:
+        """Take over what is there; returns the bytes of the lines that are as they were written."""
         whole = 0
-        for line in self._file:
-            record = _record(line)
-            if record is None:
-                break
-            self.answers[record["key"]] = record["answer"]
-            whole += len(line)
-        self._file.truncate(whole)
+        with self.path.open("rb") as lines:
+            for line in lines:
+                record = _record(line)
+                if record is None:
+                    break
+                self.answers[record["key"]] = record["answer"]
+                whole += len(line)
+        return whole
 
     def has_all(self, keys: Iterable[str]) -> bool:
         """Whether every key is answered."""
         return all(key in self.answers for key in keys)
 
     def add(self, answers: Mapping[str, Any]) -> None:
-        """Write the answers of one batch through to the operating system."""
+        """Write the answers of one batch through to the operating system.
+
+        Raises:
+            OSError: the disk is full, say; it names the file.
+        """
         lines = [{"key": key, "answer": answer, "digest": digest(key, answer)} for key, answer in answers.items()]
-        self._file.write("".join(json.dumps(line) + "\n" for line in lines).encode())
-        self._file.flush()
+        text = memoryview("".join(json.dumps(line) + "\n" for line in lines).encode())
+        try:
+            while text:
+                text = text[self._file.write(text) :]
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, str(self.path)) from None
         self.answers.update(answers)
 
     def close(self) -> None:

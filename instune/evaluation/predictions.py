@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import UnionType
 from typing import Any
 
 from instune.errors import InputError
+from instune.files import replacing
 
 FILE = "predictions.jsonl"
 TEXTS = ("task_id", "example_id", "prompt", "prompt_hash", "output", "finish", "model")
@@ -60,18 +60,12 @@ class Prediction:
 
 def write_predictions(folder: Path, rows: Iterable[Prediction]) -> int:
     """Write `predictions.jsonl` under `folder`, sorted by task and example, whole or not at all; returns the count."""
-    partial = folder.with_name(folder.name + ".partial")
-    shutil.rmtree(partial, ignore_errors=True)
     ordered = sorted(rows, key=lambda row: row.place)
-    try:
-        partial.mkdir(parents=True)
+    with replacing(folder) as partial:
+        partial.mkdir()
         with (partial / FILE).open("w", encoding="utf-8", newline="\n") as file:
             for row in ordered:
                 file.write(json.dumps(asdict(row), ensure_ascii=True, allow_nan=False) + "\n")
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
     return len(ordered)
 
 

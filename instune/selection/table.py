@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from instune.errors import InputError
+from instune.files import replacing
 from instune.records import readable
 
 SCHEMA = pa.schema(
@@ -53,13 +54,8 @@ def _as_table(kind: str, rows: Embeddings) -> pa.Table:
 def write(path: Path, kinds: Mapping[str, Embeddings]) -> None:
     """Write the rows of each kind, whole or not at all; without a kind the table is empty."""
     tables = [_as_table(kind, rows) for kind, rows in kinds.items()]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    try:
+    with replacing(path) as partial:
         pq.write_table(pa.concat_tables([SCHEMA.empty_table(), *tables]), partial, compression="zstd")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read(path: Path, kind: str) -> Embeddings:

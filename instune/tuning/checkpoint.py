@@ -13,6 +13,7 @@ import torch
 from transformers import PreTrainedModel
 
 from instune.errors import InputError
+from instune.files import replacing
 from instune.shown import first_line
 
 FILE = "state.pt"
@@ -49,12 +50,10 @@ def whole(path: Path) -> Iterator[None]:
 
 def save(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer, *, step: int, history: list) -> None:
     """Write the trained parameters, the optimizer's state, the steps done and the history, replacing the last checkpoint."""
-    folder.mkdir(parents=True, exist_ok=True)
     trained = {name: parameter.detach() for name, parameter in model.named_parameters() if parameter.requires_grad}
     state = {"step": step, "parameters": trained, "optimizer": optimizer.state_dict(), "history": history}
-    partial = folder / f"{FILE}.partial"
-    torch.save(state, partial)
-    partial.replace(folder / FILE)
+    with replacing(folder / FILE) as partial, partial.open("wb") as file:
+        torch.save(state, file)  # into an open file: by name, torch does not tell that the disk is full
 
 
 def load(folder: Path, model: PreTrainedModel, optimizer: torch.optim.Optimizer) -> tuple[int, list] | None:

@@ -122,3 +122,12 @@ def test_changed_code_and_changed_parameters_run_anew_and_uncommitted_code_is_re
     assert "four-plain-s0: there with other parameters" in said
     assert summary(repository, "four")["arms"]["plain"]["tokens"]["mean"] == 3000
     assert stage_runs(repository) == ["train plain", "score plain"] * 2  # no stage reads the number of epochs
+
+
+def test_a_full_disk_stops_the_sweep_and_no_other_experiment_starts(tmp_path):
+    repository = make(tmp_path)
+    write_sweep(repository, "one", {"full": {"select.method": "full"}, "plain": {}})
+    status, said = call(repository, "one")
+    assert status == 1
+    assert "the disk is full" in said
+    assert stage_runs(repository) == ["train full"]

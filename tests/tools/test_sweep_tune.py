@@ -75,6 +75,22 @@ def test_a_value_that_fails_is_not_chosen_and_a_parameter_of_which_all_fail_is_r
     assert "select.method: every value of ['fails', 'fails'] failed in arm plain" in said
 
 
+def test_a_full_disk_fails_no_value_but_stops_the_sweep_which_goes_on_once_there_is_room(repository):
+    tune = TUNE | {"key": "select.method", "arms": ["plain"], "values": ["last", "full"]}
+    write_sweep(repository, "one", {"plain": {}}, tune=[tune])
+    status, said = call(repository, "one")
+    assert status == 1
+    assert "the disk is full" in said
+    assert "data/model: No space left on device" in said
+    assert "FAILED" not in said
+    assert stage_runs(repository) == ["train last", "train full"]
+    (repository.parent / "outside/room").touch()
+    status, said = call(repository, "one")
+    assert status == 0, said
+    assert stage_runs(repository)[2:] == ["train full", "score full"]  # the first value's trial was kept
+    assert summary(repository, "one")["tuned"]["plain"]["select.method"]["chosen"] == "full"
+
+
 def test_what_a_report_does_not_have_is_told_with_what_it_has():
     assert measured({"a": [{"b": 1.0}, {"b": 3.0}], "c": 5}, "a.*.b") == 2.0
     assert measured({"a": {"x": 1.0, "y": 2.0}}, "a.*") == 1.5

@@ -25,8 +25,10 @@ from tqdm import tqdm
 
 from instune.config import PARAMS_FILE
 from instune.errors import InputError
+from instune.files import full_disk
 from instune.results import write_json, write_text
 from stages.check import check
+from stages.command import no_room
 from tools.bed import write_params
 from tools.sweep.estimate import estimate, keep_seconds
 from tools.sweep.found import RESULTS, find, head, json_at
@@ -159,5 +161,9 @@ if __name__ == "__main__":
         main(options.name, gather_only=options.gather)
     except InputError as error:
         sys.exit(f"error: {error}")
+    except OSError as error:
+        if not (full := full_disk(error)):
+            raise
+        sys.exit(f"error: {no_room(full)}")
     except KeyboardInterrupt:
         sys.exit("interrupted; the same command goes on from here")

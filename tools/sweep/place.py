@@ -17,12 +17,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from instune.errors import InputError
+from instune.files import SAID as FULL_DISK
 from instune.results import read_json, write_json
 from tools.bed import write_params
 from tools.sweep.found import git
 from tools.sweep.plan import Experiment
 
 BEGUN = "begun.json"  # what the clone is in the middle of
+ROOM = 2**20  # bytes; with less free a disk counts as full
 SAID = 12  # last lines of a failed experiment's output that are shown
 
 
@@ -52,6 +55,7 @@ class Place:
 
         Raises:
             Failed: it ends with an error.
+            InputError: the disk is full, which says nothing about the experiment.
         """
         path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
         with log.open("ab") as stream:
@@ -66,8 +70,15 @@ class Place:
                 check=False,
             )
         if done.returncode:
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-            raise Failed("\n".join([line for line in lines if line.strip()][-SAID:]))
+            text = log.read_text(encoding="utf-8", errors="replace")
+            last = "\n".join([line for line in text.splitlines() if line.strip()][-SAID:])
+            free = shutil.disk_usage(where).free
+            if free < ROOM or any(words in text for words in FULL_DISK):  # without room the log itself may lack its end
+                raise InputError(
+                    f"{where}: the disk is full ({free / 2**20:.0f} MiB are free).\n{last}\n"
+                    "  What was finished is kept. Make room, and run the same command again: it goes on from there."
+                )
+            raise Failed(last)
 
 
 def folder_of(root: Path, name: str) -> Path:
