@@ -63,10 +63,11 @@ reached = [name for name, address in addresses.items() if not refused(lambda: so
 print(*reached, *(folder for folder in sys.argv[1:] if not refused((pathlib.Path(folder) / "seal.txt").touch)))
 """
 FEW = (
-    "tests/pools",
+    "tests/pools/test_no_network.py",
+    "tests/selection/test_encoder.py",
+    "tests/evaluation/test_run_code.py",
     "tests/bilevel/test_ranks.py",
-    "tests/selection",
-    "tests/evaluation/test_harness.py",
+    "tests/test_workflows.py",
     "tests/test_end_to_end.py",
 )
 OURS = r"data/|reports/|\.scratch/|\.dvc/|dvc\.lock$"
