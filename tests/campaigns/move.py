@@ -148,8 +148,8 @@ def temp(bed: Bed) -> None:
 
 
 def shallow(bed: Bed) -> None:
-    """What CI does with a clone of depth 1, but for all tests those of CI_TESTS; then an experiment in it."""
-    folder = clone(f"file://{bed.first}", bed.scratch / "shallow", "--depth", "1", env=bed.env)
+    """What CI does, in a clone of depth 1 on an awkward path, but of the tests those of CI_TESTS; then an experiment in it."""
+    folder = clone(f"file://{bed.first}", bed.scratch / "ohne Vergangenheit/flach 日本", "--depth", "1", env=bed.env)
     lend_venv(folder)
     done = attempt(folder, ".ci/run", env=bed.env | {"PYTEST_ADDOPTS": CI_TESTS})
     bed.checks("depth 1: .ci/run", done.returncode == 0, tail(done.stdout, 1 if done.returncode == 0 else 25))
