@@ -102,9 +102,9 @@ def lend_venv(folder: Path) -> None:
     (folder / ".venv" / ".installed").touch()
 
 
-def lock(folder: Path) -> dict[str, Any]:
-    """The stages of dvc.lock."""
-    return YAML(typ="safe").load((folder / "dvc.lock").read_text(encoding="utf-8"))["stages"]
+def stages_of(lock: str) -> dict[str, Any]:
+    """The stages in the text of a dvc.lock."""
+    return YAML(typ="safe").load(lock)["stages"]
 
 
 @dataclass
