@@ -41,7 +41,7 @@ from tests.campaigns.clones import (
 )
 
 ELSEWHERE = "ein Ort mit Blank/Übung 日本"
-CI_TESTS = "tests/test_workflows.py tests/test_pipeline.py tests/test_traps.py"
+CI_TESTS = "tests/test_workflows.py tests/test_traps.py tests/test_encodings.py"
 RATES = {"lower": 1e-4, "higher": 1e-3}
 VALIDATE = """
 from pathlib import Path
