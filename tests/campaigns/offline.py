@@ -6,8 +6,8 @@ tried first.
 
 - `dvc repro` of a profile with HOME read-only and empty and XDG_CACHE_HOME given; then, with --force, HOME writable and nothing
   given.
-- pytest: some files, or with --all every one. What fails runs again with loopback up, which is no network either; such tests are
-  named: processes of one machine meet there.
+- pytest: some files, or with --all every one. Here loopback is up, where the processes of one machine meet: without it
+  `torchrun` waits for minutes and fails.
 - Then every file outside data/, reports/, .scratch/, .dvc/, the cache and the folders for temporary files is listed: there
   should be none but dvc.lock, compiled Python and what the tools of the tests keep for themselves.
 
@@ -127,13 +127,10 @@ def pipeline(bed: Bed) -> None:
 
 
 def tests(bed: Bed, paths: tuple[str, ...]) -> None:
-    """pytest; what fails without loopback runs again with it."""
-    status, said = bed.sealed(sys.executable, "-m", "pytest", "-rs", *paths)
-    print("   skipped:", *sorted(set(re.findall(r"^SKIPPED \[\d+\] \S+ (.*)$", said, re.MULTILINE))), sep="\n     ")
-    if status == 1:
-        print("   without loopback these fail:", *re.findall(r"^(?:FAILED|ERROR) (\S+)", said, re.MULTILINE), sep="\n     ")
-        status, said = bed.sealed(sys.executable, "-m", "pytest", "--last-failed", *paths, loopback=True)
+    """pytest, with loopback."""
+    status, said = bed.sealed(sys.executable, "-m", "pytest", "-rs", *paths, loopback=True)
     bed.checks(f"pytest {' '.join(paths) or 'of everything'}", status == 0, tail(said, 1 if status == 0 else 40))
+    print("   skipped:", *sorted(set(re.findall(r"^SKIPPED \[\d+\] \S+ (.*)$", said, re.MULTILINE))) or ["none"], sep="\n     ")
 
 
 def written(bed: Bed) -> None:
