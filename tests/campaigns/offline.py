@@ -7,7 +7,7 @@ tried first.
 - `dvc repro` of a profile with HOME read-only and empty and XDG_CACHE_HOME given; then, with --force, HOME writable and nothing
   given.
 - pytest: some files, or with --all every one. Here loopback is up, where the processes of one machine meet: without it
-  `torchrun` waits for minutes and fails.
+  `torchrun` waits for minutes.
 - Then every file outside data/, reports/, .scratch/, .dvc/, the cache and the folders for temporary files is listed: there
   should be none but dvc.lock, compiled Python and what the tools of the tests keep for themselves.
 
