@@ -4,7 +4,7 @@ In a scratch folder: clone A runs the pipeline and pushes to a folder as remote.
 beyond ASCII, pulls and has nothing to do. Clean clones without any data queue two experiments for two workers, and run one in a
 temporary folder, without network where `unshare` allows. A clone of depth 1 does what CI does, with few of the tests. `make
 profile` refuses changed parameters, every profile validates, and no output holds the place where it was made. Prints a line for
-each check, and exits with 1 where one fails. The profile runs whole five times: with `tiny` 10 minutes on a core of its own.
+each check, and exits with 1 where one fails. The profile runs whole five times: with `tiny` 20 minutes on a core of its own.
 
     python -m tests.campaigns.move [--profile tiny] [--scratch FOLDER] [--only push ...]
 """
