@@ -51,7 +51,7 @@ setup: $(VENV)/.installed
 profile: $(VENV)/.installed  ## write profiles/NAME.yaml over params.yaml, which must be unmodified
 	@test -n "$(NAME)" || { echo "error: give NAME, one of: $$(ls profiles | sed 's/\.yaml$$//' | xargs)"; exit 1; }
 	@test -f "profiles/$(NAME).yaml" || { echo "error: profiles/$(NAME).yaml not found; there are: $$(ls profiles | sed 's/\.yaml$$//' | xargs)"; exit 1; }
-	@git diff --quiet HEAD -- params.yaml || { echo "error: params.yaml has changes; commit them or run 'git checkout params.yaml' first"; exit 1; }
+	@git diff --quiet HEAD -- params.yaml || { echo "error: params.yaml has changes; commit them or run 'git checkout HEAD params.yaml' first"; exit 1; }
 	cp "profiles/$(NAME).yaml" params.yaml
 	@echo "params.yaml is now the profile $(NAME); run 'make repro', and 'git checkout params.yaml' to go back"
 

@@ -28,6 +28,16 @@ def one_thread():
     torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def dvc_as_here(tmp_path_factory):
+    """Repositories that tests make have the settings of this one: their DVC sends no analytics and asks for no updates."""
+    folder = tmp_path_factory.mktemp("dvc")
+    (folder / "config").write_bytes((Path(__file__).parents[1] / ".dvc" / "config").read_bytes())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DVC_GLOBAL_CONFIG_DIR", str(folder))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tokenizer():
     """Byte-level BPE of 400 tokens with a ChatML template; eos <|im_end|>, pad <|pad|>, no BOS."""

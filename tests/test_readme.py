@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -38,3 +41,19 @@ def test_tasks_of_ones_own_go_from_the_table_to_the_page(tmp_path, monkeypatch):
     assert read_json(tmp_path / "data/selection.json")["selected"] == ["mytasks:colour"]
     assert read_json(tmp_path / "reports/finetune.json")["rows"] == {"training": 2, "validation": 0, "passes": 1}
     assert "mytasks:fruit" in (tmp_path / "reports/report.html").read_text(encoding="utf-8")
+
+
+def test_the_commands_that_ask_for_deterministic_kernels_reach_a_stages_python(tmp_path):
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The same result again")[2].partition("\n## ")[0]
+    commands = re.search(r"```\n(.*?)```", section, re.S)[1]
+    asked = "python -c 'import torch; print(torch.are_deterministic_algorithms_enabled())'"
+    assert commands.count(" dvc repro") == 1
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euc", commands.replace("dvc repro", asked)],
+        env=os.environ | {"HOME": str(tmp_path), "PATH": path},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "True\n"

@@ -123,3 +123,8 @@ def test_a_branch_that_changes_nothing_is_told_so(repository):
     text = comment(repository, "HEAD")
     assert "No parameter and no metric." in text
     assert "No reports/report.md is committed." in text
+
+
+def test_dvc_in_a_repository_that_a_test_makes_sends_nothing(repository):
+    settings = run(repository, "dvc", "config", "--list").splitlines()
+    assert {"core.analytics=false", "core.check_update=false"} <= set(settings)

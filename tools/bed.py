@@ -30,7 +30,7 @@ def changed(params: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, 
 def write_params(work: Path, params: Mapping[str, Any]) -> None:
     """The parameters that the next stage in the folder reads."""
     work.mkdir(parents=True, exist_ok=True)
-    with (work / config.PARAMS_FILE).open("w") as file:
+    with (work / config.PARAMS_FILE).open("w", encoding="utf-8") as file:
         YAML(typ="safe").dump(dict(params), file)
 
 

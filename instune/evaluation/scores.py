@@ -78,12 +78,12 @@ def score_model(predictions: Sequence[Prediction]) -> Scored:
         InputError: a value is not finite.
     """
     scored = score_texts(predictions, [row.output for row in predictions])
-    sums = {task_id: sum(values) for task_id, values in _by_task(predictions, [row.nll for row in predictions]).items()}
+    sums = {task_id: math.fsum(values) for task_id, values in _by_task(predictions, [row.nll for row in predictions]).items()}
     tokens: Counter[str] = Counter()
     for row in predictions:
         tokens[row.task_id] += row.nll_tokens
     scored.tasks[NLL] = {task_id: value / tokens[task_id] for task_id, value in sums.items()}
-    scored.official[NLL] = sum(sums.values()) / tokens.total()
+    scored.official[NLL] = math.fsum(sums.values()) / tokens.total()
     ranked = [row for row in predictions if row.choice_loglikelihoods]
     for row in ranked:
         for value in row.choice_loglikelihoods:
@@ -123,7 +123,7 @@ def _summarize(scored: Scored, category: Mapping[str, str], confidence: float) -
     for name, task_ids in members.items():
         count = sum(scored.examples[task_id] for task_id in task_ids)
         over_examples = {
-            metric: sum(scored.tasks[metric][task_id] * scored.examples[task_id] for task_id in task_ids) / count
+            metric: math.fsum(scored.tasks[metric][task_id] * scored.examples[task_id] for task_id in task_ids) / count
             for metric in TEXT_METRICS
         }
         sizes = {"tasks": len(task_ids), "examples": count}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from instune.report import tables
@@ -15,7 +16,7 @@ SHOWN_TEXT = 160  # characters of an exemplar's input or output
 def _nearest(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> tuple[str, list[str], tables.Rows]:
     rows = []
     for task_id, tokens in sorted(found.items()):
-        mean = sum(token["cosine"] for token in tokens) / len(tokens)
+        mean = fmean(token["cosine"] for token in tokens)
         said = " ".join(repr(token["token"])[1:-1] for token in tokens[:SHOWN_TOKENS])
         rows.append([task_id, said + (" …" if len(tokens) > SHOWN_TOKENS else ""), tables.cosine(mean)])
     caption = "The vocabulary's nearest token to every soft token; at a low mean cosine these words do not say what it does"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from math import log
+from math import fsum, log
 
 import bm25s
 import numpy as np
@@ -43,5 +43,5 @@ class Corpus:
         known = [word for word in row if word in self.frequency]
         if not known:
             return np.zeros(self.size, dtype=np.int32)
-        bound = sum(log(1 + (self.size - self.frequency[word] + 0.5) / (self.frequency[word] + 0.5)) for word in row)
+        bound = fsum(log(1 + (self.size - self.frequency[word] + 0.5) / (self.frequency[word] + 0.5)) for word in row)
         return np.rint(self.index.get_scores(known).astype(np.float64) / bound * UNIT).astype(np.int32)

@@ -82,7 +82,7 @@ def big_bench(path: Path) -> dict[str, list[dict[str, Any]]]:
 def super_natural_instructions(folder: Path) -> tuple[dict[str, dict[str, Any]], list[str]]:
     """The records of all tasks by name, and the names of the English training tasks, sorted."""
     records = {record["task"]: record for record in json_lines(folder / "definitions.jsonl.gz")}
-    return records, sorted((folder / "splits/default/train_tasks.txt").read_text().split())
+    return records, sorted((folder / "splits/default/train_tasks.txt").read_text(encoding="utf-8").split())
 
 
 def bbh(folder: Path) -> dict[str, tuple[str, list[dict[str, str]]]]:

@@ -91,7 +91,7 @@ def alone(root: Path, name: str) -> Iterator[Place]:
     """The place of a sweep, for one process at a time; waits for an experiment that a killed call has left running."""
     folder = folder_of(root, name)
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as stream:
+    with (folder / "lock").open("w", encoding="utf-8") as stream:
         try:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
