@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from instune.errors import InputError
+from instune.unchanged import unchanged
 
 CHARACTERS, LINES, ALL = 400, 30, 4000  # of a line, and of a message: at most one screen, whatever the value that it repeats
 
@@ -44,8 +45,9 @@ def run(
     for name in inspect.signature(main).parameters:
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True)
     options = vars(parser.parse_args(arguments))
+    stage, sections = Path(inspect.getfile(main)).stem, vars(sys.modules[main.__module__]).get("SECTIONS", ())
     try:
-        with within(Path(inspect.getfile(main)).stem):
+        with within(stage), unchanged(stage, sections):
             main(**options)
     except InputError as error:
         sys.exit(screen(f"error: {error}"))
