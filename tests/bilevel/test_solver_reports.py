@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from instune.bilevel.solvers.conjugate_gradient import conjugate_gradient
-from instune.bilevel.solvers.identity import adapted_identity, identity
+from instune.bilevel.solvers.identity import adam_slope, adapted_identity, identity
 from instune.bilevel.solvers.neumann import AdaptiveNeumann, neumann
 from instune.bilevel.solvers.solution import CurvatureError, Solution, damped
 from instune.bilevel.solvers.unrolled import unrolled
@@ -74,6 +74,12 @@ def test_the_identity_reports_the_vectors_length_and_its_gamma():
     assert (solution.lengths, solution.gamma, solution.remaining) == ((5.0,), 0.5, 1.0)
     adapted = adapted_identity(never, vector(3.0, 4.0), slopes=vector(2.0, 0.5))
     assert (adapted.lengths, adapted.gamma, adapted.vector[0].tolist()) == ((5.0,), None, [6.0, 2.0])
+
+
+def test_the_first_adam_step_from_a_zero_gradient_has_the_slope_rate_over_eps():
+    zero = vector(0.0)  # u = rate g / (|g| + eps)
+    (slope,) = adam_slope(zero, zero, zero, step=1, learning_rate=0.05, betas=(0.9, 0.99), eps=1e-3)
+    assert slope.item() == pytest.approx(50.0)
 
 
 def test_the_series_reports_the_lengths_of_its_terms_and_its_gamma():
