@@ -16,10 +16,15 @@ ROOT = Path(__file__).parents[1]
 CODE = ("instune", "stages")
 
 
-def _digests() -> dict[str, bytes]:
-    """Of every file of ours, by absolute path."""
-    files = [path for folder in CODE for path in sorted((ROOT / folder).rglob("*.py"))]
-    return {str(path): blake2b(path.read_bytes()).digest() for path in files}
+def _digests(stage: str) -> dict[str, bytes]:
+    """Of every file of ours that is imported, or is the stage's script, by path from the root."""
+    found = {}
+    for path in (path for folder in CODE for path in sorted((ROOT / folder).rglob("*.py"))):
+        place = path.relative_to(ROOT)
+        name = ".".join(place.with_suffix("").parts)
+        if name in sys.modules or name == f"stages.{stage}":
+            found[place.as_posix()] = blake2b(path.read_bytes()).digest()
+    return found
 
 
 def _values(sections: Iterable[str]) -> dict[str, Any]:
@@ -29,15 +34,15 @@ def _values(sections: Iterable[str]) -> dict[str, Any]:
 
 @contextmanager
 def unchanged(stage: str, sections: Iterable[str]) -> Iterator[None]:
-    """Refuse to end well where a file that was imported, or one of these sections of params.yaml, is not as at the start.
+    """Refuse to end well where an imported file of ours, or one of these sections of params.yaml, is not as at the start.
 
     Raises:
         InputError: names what has changed.
     """
-    before, values = _digests(), _values(sections)
+    before, values = _digests(stage), _values(sections)
     yield
-    now, imported = _digests(), {vars(module).get("__file__") for module in list(sys.modules.values())}
-    changed = [Path(file).relative_to(ROOT).as_posix() for file in before if file in imported and now.get(file) != before[file]]
+    now = _digests(stage)
+    changed = [place for place in before if now.get(place) != before[place]]
     changed += [f"{PARAMS_FILE}, {name}" for name, value in _values(sections).items() if value != values[name]]
     if changed:
         raise InputError(

@@ -21,9 +21,9 @@ def repository(tmp_path, monkeypatch):
     for name in ("used", "idle"):
         (tmp_path / f"instune/{name}.py").write_text("value = 1\n")
     (tmp_path / "params.yaml").write_text(PARAMS)
-    module = ModuleType("used")
-    module.__file__ = str(tmp_path / "instune/used.py")
-    monkeypatch.setitem(sys.modules, "used", module)
+    (tmp_path / "stages").mkdir()
+    (tmp_path / "stages/select_tasks.py").write_text("value = 1\n")
+    monkeypatch.setitem(sys.modules, "instune.used", ModuleType("instune.used"))
     monkeypatch.setattr(watched, "ROOT", tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -47,6 +47,11 @@ def test_code_that_was_edited_while_the_stage_ran_is_named_with_both_ways_out(re
         edited(repository, "instune/used.py", "value = 2\n")
     assert "`dvc commit --force select_tasks`" in str(error.value)
     assert "`dvc repro`" in str(error.value)
+
+
+def test_the_script_of_the_stage_counts_as_imported(repository):
+    with pytest.raises(InputError, match=r"meanwhile stages/select_tasks\.py changed"):
+        edited(repository, "stages/select_tasks.py", "value = 2\n")
 
 
 def test_a_section_that_was_edited_while_the_stage_ran_is_named(repository):
