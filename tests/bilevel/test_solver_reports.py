@@ -86,12 +86,14 @@ def test_the_series_reports_the_lengths_of_its_terms_and_its_gamma():
     series = neumann(diagonal(1.0, 1.0), vector(3.0, 4.0), gamma=0.5, terms=2)  # each term half the last
     assert (series.lengths, series.gamma) == ((5.0, 2.5, 1.25), 0.5)
     assert series.vector[0].tolist() == [0.875 * 3.0, 0.875 * 4.0]
-    assert neumann(diagonal(1.0), vector(0.0), gamma=0.5, terms=2).lengths == (0.0, 0.0, 0.0)
+    assert neumann(diagonal(1.0), vector(0.0), gamma=3.0, terms=2).lengths == (0.0, 0.0, 0.0)  # no curvature is seen
 
 
 def test_a_series_at_the_border_goes_on():
     assert neumann(diagonal(1.0), vector(1.0), gamma=2.0, terms=2).vector[0].item() == 2.0  # 1 - 1 + 1
     assert neumann(diagonal(-1.0), vector(1.0), gamma=1.0, terms=1).lengths == (1.0, 2.0)  # twice the first
+    with pytest.raises(CurvatureError, match="at term 1: lengths of its terms 1, 2\\.5;"):
+        neumann(diagonal(-1.5), vector(1.0), gamma=1.0, terms=1)
     with pytest.raises(CurvatureError, match="at term 2: lengths of its terms 1, 2, 4; gamma 1, curvature seen 1\\."):
         neumann(diagonal(-1.0), vector(1.0), gamma=1.0, terms=3)
 
