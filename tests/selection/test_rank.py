@@ -129,3 +129,7 @@ def test_similarities_scores_and_votes_are_whole_numbers(aggregation):
     ranking = rank(targets, sources, np.array([0, 0, 1]), 2, aggregation)
     assert all(np.issubdtype(values.dtype, np.integer) for values in (ranking.order, ranking.scores, ranking.votes))
     assert ranking.votes.shape == (2, VOTES)
+
+
+def test_cosines_below_0_cast_votes_in_a_ranking_too():
+    assert rank(unit([[1, 0]]), unit([[-1, 1], [-1, 2]]), np.array([0, 1]), 2).votes[:, :2].tolist() == [[0, 1], [1, 0]]
