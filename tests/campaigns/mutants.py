@@ -5,9 +5,10 @@
 
 Each module of MODULES is changed in one place by an operator of mutmut (numbers, operators, arguments, strings), and its own
 fast tests run on it until one fails. Left as they are: docstrings, decorators, annotations, type aliases, texts of exceptions,
-and `strict` of `zip`. Of a module's mutants at most `--sample` are drawn. A mutant costs from a fifth of a second to some
-seconds: its tests run in a fork of one process that has imported torch and pytest, and only `instune` and `tests` are imported
-anew. Results are kept in `.scratch/mutants.jsonl`: a killed mutant is not run again, a survivor is once the tests have changed.
+and `strict` of `zip`. Of a module's mutants at most `--sample` are drawn. A mutant takes half a second, all of them about ten
+minutes of one core: tests run in a fork of one process that has imported torch and pytest, and only `instune` and `tests` are
+imported anew. Results are kept in `.scratch/mutants.jsonl`: a killed mutant is not run again, a survivor is once the tests have
+changed.
 
 Prints for each module how many mutants were killed by a test, ended by the limits on time and memory, and survived; and each
 survivor that `explained_mutants.yaml` does not explain. Exit status 1 where there is such a survivor, or less than 90 % of a

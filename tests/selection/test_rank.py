@@ -117,6 +117,7 @@ def test_shares_of_0_cast_no_vote_and_cosines_below_0_do():
     votes = count_votes(shares, owners, 5, only_positive=True)
     assert votes.sum() == 2
     assert (votes[4, 0], votes[2, 1]) == (1, 1)
+    assert count_votes(np.array([[0, 1]]), np.arange(2), 2, only_positive=True)[:, 0].tolist() == [0, 1]  # a millionth does
     cosines = np.array([[-300, 0, 200, -100, 100]], dtype=np.int32)
     assert count_votes(cosines, owners, 5).sum(axis=1).tolist() == [1] * 5
     assert count_votes(cosines, owners, 5).argmax(axis=1).tolist() == [4, 2, 0, 3, 1]
