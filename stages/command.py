@@ -17,6 +17,7 @@ from types import FrameType
 
 from instune.errors import InputError
 from instune.files import full_disk
+from instune.unchanged import unchanged
 
 CHARACTERS, LINES, ALL = 400, 30, 4000  # of a line, and of a message: at most one screen, whatever the value that it repeats
 INTERRUPTED = 130  # exit status after a Ctrl-C
@@ -97,11 +98,11 @@ def run(
     for name in inspect.signature(main).parameters:
         parser.add_argument(f"--{name.replace('_', '-')}", type=Path, required=True)
     options = vars(parser.parse_args(arguments))
-    stage = Path(inspect.getfile(main)).stem
+    stage, sections = Path(inspect.getfile(main)).stem, vars(sys.modules[main.__module__]).get("SECTIONS", ())
     if signal.getsignal(signal.SIGINT) is _leave:
         signal.signal(signal.SIGINT, _interrupt)
     try:
-        with within(stage):
+        with within(stage), unchanged(stage, sections):
             main(**options)
     except InputError as error:
         sys.exit(screen(f"error: {error}"))

@@ -117,6 +117,20 @@ def test_the_comment_holds_what_changed_since_the_branch_left_its_base_and_the_r
     assert text.endswith("# The verdict\n")
 
 
+def test_the_report_is_made_from_a_checkout_with_its_history():
+    checkouts = [step for name, step in STEPS if name == "report.yml" and "actions/checkout" in step.get("uses", "")]
+    assert [step["with"]["fetch-depth"] for step in checkouts] == [0]
+
+
+def test_a_shallow_clone_is_refused_with_what_to_set(repository):
+    shallow = repository.parent / "shallow"
+    run(repository.parent, "git", "clone", "--quiet", "--depth=1", f"file://{repository}", str(shallow))
+    with pytest.raises(subprocess.CalledProcessError) as stopped:
+        run(shallow, "bash", "-c", SCRIPT, BASE=run(repository, "git", "rev-parse", "main"), GITHUB_STEP_SUMMARY="summary.md")
+    assert stopped.value.stderr == "error: this clone has no history; check out with fetch-depth: 0\n"
+    assert not (shallow / "summary.md").exists()
+
+
 def test_a_branch_that_changes_nothing_is_told_so(repository):
     run(repository, "git", "rm", "--quiet", "reports/report.md")
     run(repository, "git", "commit", "--quiet", "--message", "less")

@@ -110,7 +110,7 @@ def rank_similarities(
     blocks: Iterable[np.ndarray],
     owners: np.ndarray,
     tasks: int,
-    aggregation: Aggregation = "vote",
+    aggregation: Aggregation,
     *,
     only_positive: bool = False,
 ) -> Ranking:

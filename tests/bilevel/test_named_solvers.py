@@ -82,6 +82,11 @@ def test_every_solver_equals_its_closed_form(size, product):
         assert torch.allclose(result.gradient[0], gradient, rtol=0, atol=1e-8), name
 
 
+def test_conjugate_gradients_stop_at_a_millionth_where_nothing_else_is_said():
+    lengths = Quadratic(50).by("conjugate_gradient", terms=200).solution.lengths
+    assert lengths[-1] <= 1e-6 * lengths[0] < lengths[-2]
+
+
 def test_damping_enters_the_series():
     one = Quadratic(7)
     assert torch.allclose(

@@ -10,14 +10,18 @@ from rouge_score.rouge_scorer import RougeScorer
 
 from instune.evaluation import metrics
 from instune.evaluation.metrics import (
+    FIXED_METRICS,
     RANK_METRICS,
+    TEXT_METRICS,
     common_subsequence,
     exact_match,
     fixed_exact_match,
     fixed_rouge_l,
     needs_mending,
+    normalize,
     rank_accuracy,
     rouge_l,
+    words_of,
 )
 
 GOLDEN = json.loads((Path(__file__).parent / "tk_instruct_golden.json").read_text(encoding="utf-8"))
@@ -43,6 +47,16 @@ def test_punctuation_alone_matches_and_non_latin_text_has_no_overlap_with_itself
     assert rouge_l("", [""]) == 0
     assert rouge_l("北京", ["北京"]) == 0
     assert exact_match("北京", ["北京"]) == 1
+
+
+def test_texts_and_words_by_hand():
+    assert normalize(" The  CAT,\tsat. ") == "the cat sat"
+    assert words_of("Was his cats' x-ray") == ["was", "his", "cat", "x", "ray"]  # up to three letters as they stand
+
+
+def test_metrics_are_known_by_name():
+    assert {"exact_match": exact_match, "rouge_l": rouge_l} == TEXT_METRICS
+    assert {"exact_match": fixed_exact_match, "rouge_l": fixed_rouge_l} == FIXED_METRICS
 
 
 def test_rouge_by_hand():
@@ -111,6 +125,14 @@ def test_the_memory_of_stems_is_bounded_and_emptied_when_full():
         assert sorted(stems) == ["cats", "running"]
 
 
+def test_at_most_131072_stems_are_kept():
+    stems = metrics._Stems()
+    assert [stems[chr(number)] for number in range(2**17)] == [chr(number) for number in range(2**17)]
+    assert len(stems) == 2**17
+    assert stems["more"] == "more"
+    assert len(stems) == 1
+
+
 @pytest.mark.parametrize(
     ("name", "right"),
     # sums -4, -4.4, -6.2; per character -4, -0.88, -0.886; per byte -4, -0.88, -0.69
@@ -125,6 +147,10 @@ def test_rank_classification_by_hand(name, right):
 def test_choices_match_references_without_outer_white_space_and_ties_go_to_the_first():
     assert rank_accuracy([" yes", "no"], [-1.0, -1.0], ["yes "], RANK_METRICS["accuracy"]) == 1
     assert rank_accuracy(["no", "yes"], [-1.0, -1.0], ["yes"], RANK_METRICS["accuracy"]) == 0
+
+
+def test_half_a_surrogate_is_three_bytes():
+    assert RANK_METRICS["accuracy_per_byte"]("a\ud800") == 4
 
 
 def test_an_empty_choice_has_length_one():
@@ -148,6 +174,7 @@ def test_an_empty_choice_has_length_one():
         ("Cristobal esta", "Cristóbal está", 0, 0),
         ("“yes”", "yes", 0, 1),
         ("x²", "x2", 0, 0),  # equal by compatibility only
+        ("straße", "STRASSE", 0, 0),  # equal in capitals only
         ("कि", "क", 0, 0),  # a vowel sign belongs to its word
         ("the cat sits 北京", "cats sit", 0, 2 * (2 / 5) * 1 / (2 / 5 + 1)),
     ],
@@ -168,6 +195,10 @@ def test_mended_metrics_change_nothing_in_ascii_texts_with_words(prediction, ref
 def test_texts_beyond_ascii_or_without_a_word_need_mending_on_either_side(text):
     assert needs_mending(text, ["word"])
     assert needs_mending("word", ["word", text])
+
+
+def test_ascii_texts_with_a_word_need_no_mending():
+    assert not needs_mending("YES", ["no", "7", "x-y"])
 
 
 def test_best_reference_counts_not_the_first():

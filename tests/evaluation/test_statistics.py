@@ -31,6 +31,13 @@ def test_bootstrap_interval_equals_efrons_formulas(confidence):
     assert task_interval(SKEWED, confidence) == pytest.approx(wanted, abs=0.03 * (wanted[1] - wanted[0]))
 
 
+def test_the_bootstrap_is_scipys_on_the_sorted_values_with_9999_resamples_under_seed_0():
+    tail = stats.norm.cdf(-np.sqrt(12 / 11) * stats.t.ppf(0.975, 11))
+    settings = {"confidence_level": 1 - 2 * tail, "n_resamples": 9999, "method": "BCa", "rng": np.random.default_rng(0)}
+    wanted = stats.bootstrap((np.array(SKEWED),), np.mean, **settings).confidence_interval
+    assert task_interval(SKEWED[::-1], 0.95) == pytest.approx((wanted.low, wanted.high), rel=1e-9)
+
+
 def test_bootstrap_interval_of_many_symmetric_values_is_that_of_student():
     values = np.random.default_rng(3).normal(0.5, 0.1, 400).tolist()
     assert task_interval(values, 0.95) == pytest.approx(t_interval(values, 0.95), abs=0.0006)

@@ -117,6 +117,20 @@ def test_shares_of_0_cast_no_vote_and_cosines_below_0_do():
     votes = count_votes(shares, owners, 5, only_positive=True)
     assert votes.sum() == 2
     assert (votes[4, 0], votes[2, 1]) == (1, 1)
+    assert count_votes(np.array([[0, 1]]), np.arange(2), 2, only_positive=True)[:, 0].tolist() == [0, 1]  # a millionth does
     cosines = np.array([[-300, 0, 200, -100, 100]], dtype=np.int32)
     assert count_votes(cosines, owners, 5).sum(axis=1).tolist() == [1] * 5
     assert count_votes(cosines, owners, 5).argmax(axis=1).tolist() == [4, 2, 0, 3, 1]
+
+
+@pytest.mark.parametrize("aggregation", ["vote", "max", "mean", "mean_of_max"])
+def test_similarities_scores_and_votes_are_whole_numbers(aggregation):
+    targets, sources = unit([[1, 0], [2, 1]]), unit([[1, 1], [1, 2], [3, 1]])
+    assert similarity(targets, sources).dtype == np.int32
+    ranking = rank(targets, sources, np.array([0, 0, 1]), 2, aggregation)
+    assert all(np.issubdtype(values.dtype, np.integer) for values in (ranking.order, ranking.scores, ranking.votes))
+    assert ranking.votes.shape == (2, VOTES)
+
+
+def test_cosines_below_0_cast_votes_in_a_ranking_too():
+    assert rank(unit([[1, 0]]), unit([[-1, 1], [-1, 2]]), np.array([0, 1]), 2).votes[:, :2].tolist() == [[0, 1], [1, 0]]

@@ -8,7 +8,7 @@ from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditional
 
 from instune.tuning.batches import collate, micro_batches
 from instune.tuning.labels import IGNORE_INDEX
-from instune.tuning.loss import head_at, nll_of_labels, row_scale, row_share, token_nll
+from instune.tuning.loss import head_at, hidden_at, nll_of_labels, row_scale, row_share, token_nll
 from instune.tuning.rows import TrainingRow
 from instune.tuning.weighted_loss import WeightedLoss
 
@@ -115,6 +115,16 @@ def test_head_at_places_gives_the_logits_of_a_full_pass(tiny_model, name):
         chosen = model(ids, use_cache=False).logits
     assert chosen.shape == (4, model.config.vocab_size)
     assert torch.allclose(chosen, model(ids).logits[keep], atol=1e-6)
+
+
+def test_hidden_states_at_places_are_what_the_head_would_read_and_logits_a_single_zero(tiny_model):
+    ids = torch.randint(40, (2, 6), generator=torch.Generator().manual_seed(0))
+    keep = torch.tensor([[0, 1, 1, 0, 0, 1], [0, 0, 0, 1, 0, 0]]).bool()
+    whole = tiny_model(ids).logits
+    with hidden_at(tiny_model, keep) as found:
+        assert tiny_model(ids, use_cache=False).logits.tolist() == [[0.0]]
+    assert torch.allclose(tiny_model.get_output_embeddings()(found[0]), whole[keep], atol=1e-6)
+    assert torch.equal(tiny_model(ids).logits, whole)
 
 
 def test_seq2seq_loss_is_the_models_own(tokenizer):

@@ -6,7 +6,7 @@ import pytest
 from makers import make_task
 from pydantic import ValidationError
 
-from instune.prompts import Prompt, load_template
+from instune.prompts import SEGMENTS, Prompt, load_template
 from instune.records import Example, Message
 from instune.scratch_model import train_tokenizer
 from instune.tuning.labels import (
@@ -69,6 +69,12 @@ def learned(tokenizer, row, weights, chosen) -> list[str]:
 def test_what_carries_loss_by_hand(tokenizer, weights, assistant, user, texts):
     row = row_of(tokenizer, talk(*SAID))
     assert learned(tokenizer, row, weights, turns(assistant, user)) == texts
+
+
+def test_of_two_questions_in_a_row_the_last_is_the_one_that_is_answered():
+    asked, answered = SEGMENTS.index("input"), SEGMENTS.index("output")
+    row = Row([5, 6, 7], [asked, asked, answered], "task0", turns=[0, 1, 2])
+    assert chosen_turns(row, turns("last", "last")) == [False, True, True]
 
 
 def test_the_templates_own_text_is_of_no_turn(tokenizer):
