@@ -28,7 +28,7 @@ from instune.records import write_examples, write_tasks
 from instune.results import write_json
 from instune.selection.table import Embeddings, write
 from instune.tuning.train import Trainer
-from stages.command import run
+from stages.command import INTERRUPTED, run
 from tools.sweep.plan import arms_of, read_sweep
 
 ROOT = Path(__file__).parents[1]
@@ -172,8 +172,10 @@ def interrupted(work: Callable[[], None], owner: Any, name: str, *, after: int) 
         with mock.patch.object(owner, name, killed):
             try:
                 work()
-            except KeyboardInterrupt:
-                return
+            except SystemExit as ended:
+                if ended.code == INTERRUPTED:
+                    return
+                raise
         raise AssertionError(f"{name} was called {len(calls)} times only")
 
     return make

@@ -67,6 +67,13 @@ def interrupted(process: subprocess.Popen[str]) -> tuple[int, str, float]:
 
 
 @pytest.fixture(autouse=True)
+def _heeded():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # nohup has it ignored, and processes inherit that
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture(autouse=True)
 def here(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
