@@ -1,208 +1,130 @@
-"""A clone of the committed tree, with a cache of its own, in which a campaign runs, kills and starves stages."""
+"""What the campaigns share: clones of what is committed here, with a profile's parameters, and a list of what was seen."""
 
 from __future__ import annotations
 
-import contextlib
-import json
 import os
-import re
-import shutil
-import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
-import psutil
 from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
 
-from instune.config import PARAMS_FILE, read_params
-from tools.bed import write_params
-from tools.sweep.plan import changed
+from instune.config import read_params
+from tools.bed import changed, write_params
 
 ROOT = Path(__file__).parents[2]
-LOCK = "dvc.lock"
-POLL = 0.02  # seconds
-RATE = re.compile(r"[\d?] ?[\w ]+/s\b")  # of a progress bar
+BIN = Path(sys.executable).parent
+UP_TO_DATE = "Data and pipelines are up to date."
+WRITER = {f"GIT_{role}_{part}": value for role in ("AUTHOR", "COMMITTER") for part, value in (("NAME", "me"), ("EMAIL", "me@x"))}
+TINY = {  # a model of some thousand parameters
+    "base_model": {"vocab_size": 600, "hidden_size": 32, "layers": 2, "heads": 2, "steps": 5, "batch_size": 2, "length": 64},
+    "playground": {"instances_per_task": 6},
+    "targets": {"examples_per_task": 2},
+    "prompt": {"max_tokens": 1200, "max_instruction_tokens": 700, "max_input_tokens": 400},
+    "finetune": {"max_tokens": 12_000},
+    "evaluate": {"max_new_tokens": 4},
+}
+BUSY = {  # no stage without work
+    "embed_model": {"kinds": ["hidden_state", "gradient"], "examples": 1},
+    "align": {"epochs": 1, "pairs": 8},
+    "align_stability": {"alignments": 1},
+    "optimize": {"method": "embedder_conversion", "outer_steps": 2},
+}
+MADE = {"tiny": TINY, "tiny-busy": TINY | BUSY}  # over `playground-mini`
 
 
-def _link(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
+def parameters(profile: str) -> dict[str, Any]:
+    """All parameters of a profile, or of one of `MADE`."""
+    if profile in MADE:
+        return changed(read_params(ROOT / "profiles" / "playground-mini.yaml"), MADE[profile])
+    return read_params(ROOT / "profiles" / f"{profile}.yaml")
 
 
-def _dvc(where: Path, *words: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", *words], cwd=where, check=True, capture_output=True, text=True)
-    return done.stdout.strip()
+def profiles() -> list[str]:
+    """Names of all profiles."""
+    return sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml"))
 
 
-@dataclass(frozen=True)
-class Clone:
-    """Attributes: folder: holds the clone and its caches of outputs and of embeddings; log: the last command's output."""
-
-    folder: Path
-    log: Path
-
-    @property
-    def tree(self) -> Path:
-        """The repository."""
-        return self.folder / "clone"
-
-    @property
-    def cache(self) -> Path:
-        """DVC's cache."""
-        return self.folder / "cache"
-
-    def make(self, *, profile: str | None, changes: dict[str, Any], cached: bool = True) -> None:
-        """Clone HEAD with the parameters of a profile; `cached`: with hard links to what DVC's cache here holds."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(self.tree)], check=True)
-        source = ROOT / "profiles" / f"{profile}.yaml" if profile else ROOT / PARAMS_FILE
-        write_params(self.tree, changed(read_params(source), changes))
-        theirs = Path(_dvc(ROOT, "cache", "dir"))
-        if cached and theirs.exists() and not self.cache.exists():
-            shutil.copytree(theirs, self.cache, copy_function=_link)
-        _dvc(self.tree, "cache", "dir", "--local", str(self.cache))
-
-    def environment(self) -> dict[str, str]:
-        """Of every command: this Python's programs first, embeddings in a cache of its own."""
-        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-        return {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(self.folder / "embeddings"), "PYTHONPATH": ""}
-
-    @contextlib.contextmanager
-    def started(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:
-        """DVC in a process group of its own, its output in `log`; whatever is left of the group in the end is killed."""
-        with self.log.open("wb") as log:
-            dvc = subprocess.Popen(
-                [sys.executable, "-m", "dvc", *words],
-                cwd=self.tree,
-                env=self.environment(),
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            yield dvc
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(dvc.pid, signal.SIGKILL)
-            dvc.wait()
-
-    def run(self, *words: str) -> int:
-        """DVC to its end; returns its exit status."""
-        with self.started(*words) as dvc:
-            return dvc.wait()
-
-    def said(self, lines: int = 15) -> str:
-        """The end of the last command's output, without progress bars."""
-        text = self.log.read_text(encoding="utf-8", errors="replace").replace("\r", "\n").splitlines()
-        return "\n".join([line for line in text if line.strip() and not RATE.search(line)][-lines:])
-
-    def stages(self) -> list[str]:
-        """Addresses of all stages in the order in which DVC runs them."""
-        said = _dvc(self.tree, "repro", "--dry", "--force")
-        return [line.split("'")[1] for line in said.splitlines() if line.startswith("Running stage '")]
-
-    def lock(self) -> dict[str, Any]:
-        """Stage -> its entry in dvc.lock."""
-        return YAML(typ="safe").load(self.tree / LOCK)["stages"]
-
-    def outputs(self, stage: str) -> list[dict[str, Any]]:
-        """Path, hash and size of everything that the stage wrote; without an entry, nothing."""
-        return self.lock().get(stage, {}).get("outs", [])
-
-    def _write_lock(self, entries: dict[str, Any]) -> None:
-        with (self.tree / LOCK).open("w") as file:
-            YAML(typ="safe").dump({"schema": "2.0", "stages": entries}, file)
-
-    def forget(self, stage: str, entries: dict[str, Any]) -> None:
-        """As if the stage had never run: no entry in dvc.lock, no run cache, no checkpoint, no cached embedding."""
-        self._write_lock({name: entry for name, entry in entries.items() if name != stage})
-        for place in (self.cache / "runs", self.tree / ".scratch" / script_of(stage), self.folder / "embeddings"):
-            shutil.rmtree(place, ignore_errors=True)
-
-    def files(self) -> set[str]:
-        """Everything in the clone that is a file, but for Git's own, DVC's own and compiled code."""
-        found = (path for path in self.tree.rglob("*") if path.is_file())
-        names = (path.relative_to(self.tree) for path in found)
-        return {str(name) for name in names if name.parts[0] not in (".git", ".dvc") and "__pycache__" not in name.parts}
-
-    def processes(self) -> list[str]:
-        """Command lines of the processes that work in the clone or name it."""
-        found = []
-        for process in psutil.process_iter():
-            with contextlib.suppress(psutil.Error):
-                line = process.cmdline()
-                inside = Path(process.cwd()).is_relative_to(self.tree) or any(str(self.tree) in word for word in line)
-                if inside and process.status() != psutil.STATUS_ZOMBIE:
-                    found.append(" ".join(line)[:200])
-        return found
-
-    def mend(self, stage: str, entries: dict[str, Any]) -> list[str]:
-        """What DVC, which writes in place, has left cut off of its own files is put right as a user would: returns which were.
-
-        Its file of locks is deleted; dvc.lock comes back as it was before the stage ran (`git checkout dvc.lock`).
-        """
-        cut, locks = [], self.tree / ".dvc/tmp/rwlock"
-        try:
-            json.loads(locks.read_text() if locks.exists() else "{}")
-        except ValueError:
-            locks.unlink()
-            cut.append("rwlock")
-        before = {name: entry for name, entry in entries.items() if name != stage}
-        try:
-            whole = {name: entry for name, entry in self.lock().items() if name != stage} == before
-            whole = whole and all("md5" in output for output in self.outputs(stage))
-        except (YAMLError, TypeError, AttributeError):
-            whole = False
-        if not whole:
-            self._write_lock(before)
-            cut.append(LOCK)
-        return cut
-
-    def held_locks(self) -> list[str]:
-        """Paths that DVC holds for processes that are there; those of killed ones stay in its file, and it passes over them."""
-        file = self.tree / ".dvc/tmp/rwlock"
-        if not file.exists():
-            return []
-        held: dict[str, Any] = json.loads(file.read_text())
-        writers = {path: [owner] for path, owner in held.get("write", {}).items()}
-        owners = [*held.get("read", {}).items(), *writers.items()]
-        return sorted({path for path, found in owners if any(psutil.pid_exists(owner["pid"]) for owner in found)})
+def environment(cache: Path, extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The variables that a campaign's commands see: this Python's tools first on the path, a cache folder of their own."""
+    path = os.pathsep.join((str(BIN), os.environ["PATH"]))
+    return os.environ | WRITER | {"PATH": path, "XDG_CACHE_HOME": str(cache)} | dict(extra or {})
 
 
-def script_of(stage: str) -> str:
-    """The script of a stage, or of an item of a matrix."""
-    return stage.partition("@")[0]
+def run(folder: Path, *words: str, env: Mapping[str, str]) -> str:
+    """Run a command, which must succeed; returns all that it said.
+
+    Raises:
+        RuntimeError: it failed; the message holds its last lines.
+    """
+    done = attempt(folder, *words, env=env)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(words)} in {folder}: exit status {done.returncode}\n{tail(done.stdout, 25)}")
+    return done.stdout
 
 
-def stage_process(dvc: subprocess.Popen[bytes], stage: str) -> psutil.Process | None:
-    """Wait until DVC has started the stage's command; None where DVC ends without."""
-    wanted = f"stages.{script_of(stage)}"
-    while dvc.poll() is None:
-        with contextlib.suppress(psutil.Error):
-            for child in psutil.Process(dvc.pid).children(recursive=True):
-                if wanted in child.cmdline():
-                    return child
-        sleep(POLL)
-    return None
+def attempt(folder: Path, *words: str, env: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+    """Run a command that may fail; output and errors together, whatever bytes they are."""
+    return subprocess.run(
+        words, cwd=folder, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        check=False, encoding="utf-8", errors="replace",
+    )  # fmt: skip
 
 
-def wait_until_gone(clone: Clone, seconds: float) -> list[str]:
-    """Wait for the processes in the clone to end; returns those that did not."""
-    begin = monotonic()
-    while (left := clone.processes()) and monotonic() - begin < seconds:
-        sleep(POLL)
-    return left
+def tail(text: str, lines: int) -> str:
+    """The last lines of a text."""
+    return "\n".join(text.strip().splitlines()[-lines:])
 
 
-def parsed(changes: Sequence[str]) -> dict[str, Any]:
-    """`section.key=value` as a mapping, the values as YAML reads them."""
-    return {key: YAML(typ="safe").load(value) for key, _, value in (change.partition("=") for change in changes)}
+def clone(source: str | Path, folder: Path, *options: str, env: Mapping[str, str]) -> Path:
+    """Clone a repository of Git; returns the clone, which has DVC's cache to itself."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    run(folder.parent, "git", "clone", "--quiet", *options, str(source), folder.name, env=env)
+    return folder
+
+
+def commit_params(folder: Path, params: Mapping[str, Any], env: Mapping[str, str]) -> None:
+    """Make these the committed parameters of a clone."""
+    write_params(folder, params)
+    if run(folder, "git", "status", "--porcelain", env=env):
+        run(folder, "git", "commit", "--quiet", "--all", "--message", "Parameters", env=env)
+
+
+def lend_venv(folder: Path) -> None:
+    """Give a clone a `.venv` whose packages are this Python's, as if `make setup` had run there."""
+    (folder / ".venv").mkdir()
+    for part in Path(sys.prefix).iterdir():
+        if not part.name.startswith("."):
+            (folder / ".venv" / part.name).symlink_to(part)
+    (folder / ".venv" / ".installed").touch()
+
+
+def stages_of(lock: str) -> dict[str, Any]:
+    """The stages in the text of a dvc.lock."""
+    return YAML(typ="safe").load(lock)["stages"]
+
+
+@dataclass
+class Checks:
+    """What a campaign has seen, printed as it comes.
+
+    Attributes:
+        rows: (what, whether it holds, what was said).
+    """
+
+    rows: list[tuple[str, bool, str]] = field(default_factory=list)
+
+    def __call__(self, what: str, holds: bool, said: str = "") -> bool:
+        """Note one."""
+        self.rows.append((what, holds, said))
+        print(f"{'  ok  ' if holds else ' FAIL '} {what}{': ' + said if said else ''}", flush=True)
+        return holds
+
+    def exit(self) -> None:
+        """Say how many hold and end, with status 1 where one does not."""
+        failed = [what for what, holds, _ in self.rows if not holds]
+        print(f"{len(self.rows) - len(failed)} of {len(self.rows)} hold" + "".join(f"\n  not: {what}" for what in failed))
+        sys.exit(bool(failed))

@@ -20,7 +20,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.campaigns.clones import MADE, ROOT, Checks, attempt, clone, commit_params, environment, parameters, profiles, run
+from tests.campaigns.clone import MADE, ROOT, Checks, attempt, clone, commit_params, environment, parameters, profiles, run
 
 SHOWN = 40  # lines of a difference
 

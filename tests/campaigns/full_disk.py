@@ -27,8 +27,8 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
-from tests.campaigns.clone import POLL, Clone, parsed, script_of, stage_process
 from tests.campaigns.progress import UNITS, progress
+from tests.campaigns.victim import POLL, Clone, parsed, script_of, stage_process
 
 BALLAST = "ballast"
 SCREEN = 4000  # characters that a user may have to read

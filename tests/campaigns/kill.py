@@ -27,8 +27,8 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from tests.campaigns.clone import POLL, Clone, parsed, script_of, stage_process, wait_until_gone
 from tests.campaigns.progress import UNITS, progress
+from tests.campaigns.victim import POLL, Clone, parsed, script_of, stage_process, wait_until_gone
 
 SIGNALS = {"KILL": signal.SIGKILL, "INT": signal.SIGINT}
 PATIENCE = 5.0  # seconds until everything must be gone

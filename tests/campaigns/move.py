@@ -23,7 +23,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-from tests.campaigns.clones import (
+from tests.campaigns.clone import (
     MADE,
     ROOT,
     UP_TO_DATE,

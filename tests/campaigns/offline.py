@@ -27,7 +27,7 @@ import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.campaigns.clones import MADE, ROOT, Checks, attempt, clone, commit_params, environment, parameters, profiles, run, tail
+from tests.campaigns.clone import MADE, ROOT, Checks, attempt, clone, commit_params, environment, parameters, profiles, run, tail
 
 FOLDERS = ("clone", "home", "own", "cache", "tmp", "vartmp")
 SEALED = """
