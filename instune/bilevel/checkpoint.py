@@ -11,7 +11,7 @@ from torch import Tensor
 
 from instune.bilevel.ranks import is_first
 from instune.files import replacing
-from instune.tuning.checkpoint import whole
+from instune.tuning.checkpoint import read, whole
 
 
 @dataclass
@@ -66,4 +66,4 @@ class FoldState:
             InputError: the checkpoint is broken.
         """
         with whole(path):
-            return cls(**torch.load(path, weights_only=True, map_location="cpu"))
+            return cls(**read(path))

@@ -1,9 +1,10 @@
 """Kill every stage at random moments, go on with `dvc repro`, and hold the end against an uninterrupted run.
 
 In a clone of what is committed, with a cache of its own: each stage runs once undisturbed, then again and again as if it had
-never run, and is killed at moments drawn uniformly from the time that the undisturbed run took, DVC's own part included. After
-each kill `dvc repro -s <stage>` runs to the end (a single), or is killed again at a later moment (a link of a chain: what takes
-longer than --chain seconds is killed in one chain of --points links and in two singles). Then every output must have the hash
+never run, and is killed at moments drawn uniformly from the time that the undisturbed run took, DVC's own part included. DVC
+writes dvc.lock in place: where a kill cut that off it is put back, as by `git checkout dvc.lock`, and counted. After each kill
+`dvc repro -s <stage>` runs to the end (a single), or is killed again at a later moment (a link of a chain: what takes longer
+than --chain seconds is killed in one chain of --points links and in two singles). Then every output must have the hash
 of the undisturbed run, no temporary file, checkpoint, lock or process may be left, and a chain must never lose a checkpoint.
 
 --signal INT is Ctrl-C, which every process of the group gets: all must be gone within 5 seconds, and a line must say so.
@@ -138,7 +139,7 @@ class Campaign:
                 link = self.kill(stage, first + at - moments[place - 1] if place else at)
                 if link["ended_before"]:
                     break
-                found.append(link)
+                found.append(link | {"cut_off": self.clone.mend(stage, entries)})
             moments, first = [SOONER * at for at in moments], SOONER * first
         return found
 
@@ -180,7 +181,8 @@ def table(records: list[Record]) -> str:
                 ends = [record["finish_seconds"] for record in of_kind]
                 wrong = [fault for record in of_kind for fault in faults(record)]
                 counted = f"{len(links)} ({'singles' if kind == 'single' else 'a chain'})"
-                said = "; ".join(wrong) or "none"
+                cut = sum(bool(link["cut_off"]) for link in links)
+                said = "; ".join([*wrong, f"DVC's own files cut off {cut} times, put back"] if cut else wrong) or "none"
                 lines.append(
                     f"| {stage} | {seconds:.1f} | {counted} | {sum(ends) / len(ends):.1f} | {repeated(links)} | {said} |"
                 )

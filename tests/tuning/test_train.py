@@ -193,7 +193,11 @@ def test_a_broken_checkpoint_is_told_with_the_folder_to_delete(tmp_path, tiny_mo
     optimizer = torch.optim.SGD(tiny_model.parameters(), lr=0.1)
     checkpoint.save(tmp_path, tiny_model, optimizer, step=1, history=[])
     path = tmp_path / checkpoint.FILE
-    for content in (b"", path.read_bytes()[:-300]):
+    written = path.read_bytes()
+    weights = next(iter(tiny_model.parameters())).detach().numpy()[1].tobytes()
+    assert weights in written
+    changed = [written.replace(b"history", b"histery"), written.replace(weights, bytes(len(weights)))]
+    for content in (b"", written[:-300], *changed):
         path.write_bytes(content)
         with pytest.raises(InputError, match=r"broken checkpoint[\s\S]*Delete the folder"):
             checkpoint.load(tmp_path, tiny_model, optimizer)
