@@ -14,6 +14,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export TOKENIZERS_PARALLELISM := false
 
 repro: $(VENV)/.checked  ## run the pipeline with params.yaml; stages that are up to date are skipped
+	@python -m tools.mend_locks
 	dvc repro
 
 test: $(VENV)/.installed  ## lint and all tests
