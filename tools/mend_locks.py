@@ -22,6 +22,7 @@ from voluptuous import Invalid
 from instune.results import write_text
 
 LOCK, HELD = Path("dvc.lock"), Path(".dvc/tmp/rwlock")
+CONFLICT = "<<<<<<< "
 
 
 def readable(text: str) -> bool:
@@ -34,10 +35,11 @@ def readable(text: str) -> bool:
 
 
 def main(root: Path) -> list[str]:
-    """Returns what was put back, in words."""
+    """Returns what was put back, in words; a merge's conflict in dvc.lock is left to its owner, and to DVC's message."""
     done = []
     lock, held = root / LOCK, root / HELD
-    if lock.exists() and not readable(lock.read_text(encoding="utf-8", errors="replace")):
+    text = lock.read_text(encoding="utf-8", errors="replace") if lock.exists() else ""
+    if lock.exists() and CONFLICT not in text and not readable(text):
         committed = subprocess.run(["git", "show", f"HEAD:./{LOCK}"], cwd=root, capture_output=True, text=True, check=False)
         if committed.returncode:
             lock.unlink()

@@ -46,6 +46,14 @@ def test_whatever_is_left_of_a_lock_dvc_can_read_it_afterwards(root):
         assert Lockfile(Repo(str(root), uninitialized=True), str(root / LOCK)).load() is not None
 
 
+def test_a_conflict_of_a_merge_is_left_to_its_owner(root):
+    text = WHOLE.replace("stages:", "<<<<<<< HEAD\nstages:\n=======\nstages:\n>>>>>>> other", 1)
+    (root / LOCK).write_text(text, encoding="utf-8")
+    assert not readable(text)
+    assert main(root) == []
+    assert (root / LOCK).read_text(encoding="utf-8") == text
+
+
 def test_without_a_commit_a_broken_lock_is_deleted(tmp_path):
     (tmp_path / LOCK).write_text("schema: '2.0'\nstages:\n  a:\n    cm")
     assert "deleted" in main(tmp_path)[0]
