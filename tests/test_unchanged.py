@@ -10,6 +10,7 @@ import pytest
 from instune import unchanged as watched
 from instune.errors import InputError
 from instune.unchanged import unchanged
+from stages.command import run
 
 PARAMS = "seed: 0\nselect: {top_k: 5}\nother: 1\n"
 
@@ -71,3 +72,13 @@ def test_an_error_of_the_stage_itself_stays_as_it_is(repository):
 
     with pytest.raises(KeyError), unchanged("select_tasks", []):
         stage()
+
+
+def test_a_stage_refuses_to_end_well_after_an_edit_of_what_it_reads(repository, monkeypatch):
+    monkeypatch.setattr(sys.modules[__name__], "SECTIONS", {"seed": int}, raising=False)
+
+    def main() -> None:
+        (repository / "params.yaml").write_text(PARAMS.replace("seed: 0", "seed: 1"))
+
+    with pytest.raises(SystemExit, match=r"params\.yaml, seed changed"):
+        run(main, [])
