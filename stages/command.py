@@ -17,7 +17,7 @@ from types import FrameType
 
 from instune.errors import InputError
 from instune.files import full_disk
-from instune.unchanged import unchanged
+from stages.unchanged import unchanged
 
 CHARACTERS, LINES, ALL = 400, 30, 4000  # of a line, and of a message: at most one screen, whatever the value that it repeats
 INTERRUPTED = 130  # exit status after a Ctrl-C

@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from instune.config import read_params
+from instune.config import PARAMS_FILE, read_params
 from tools.bed import changed, write_params
 
 ROOT = Path(__file__).parents[2]
@@ -36,11 +36,11 @@ BUSY = {  # no stage without work
 MADE = {"tiny": TINY, "tiny-busy": TINY | BUSY}  # over `playground-mini`
 
 
-def parameters(profile: str) -> dict[str, Any]:
-    """All parameters of a profile, or of one of `MADE`."""
+def parameters(profile: str | None) -> dict[str, Any]:
+    """All parameters of a profile, or of one of `MADE`; without a name the committed ones."""
     if profile in MADE:
         return changed(read_params(ROOT / "profiles" / "playground-mini.yaml"), MADE[profile])
-    return read_params(ROOT / "profiles" / f"{profile}.yaml")
+    return read_params(ROOT / "profiles" / f"{profile}.yaml" if profile else ROOT / PARAMS_FILE)
 
 
 def profiles() -> list[str]:

@@ -20,11 +20,10 @@ import psutil
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from instune.config import PARAMS_FILE, read_params
+from tests.campaigns.clone import ROOT, clone, environment, parameters
 from tools.bed import write_params
 from tools.sweep.plan import changed
 
-ROOT = Path(__file__).parents[2]
 LOCK = "dvc.lock"
 POLL = 0.02  # seconds
 RATE = re.compile(r"[\d?] ?[\w ]+/s\b")  # of a progress bar
@@ -62,18 +61,16 @@ class Clone:
     def make(self, *, profile: str | None, changes: dict[str, Any], cached: bool = True) -> None:
         """Clone HEAD with the parameters of a profile; `cached`: with hard links to what DVC's cache here holds."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["git", "clone", "--quiet", "--shared", str(ROOT), str(self.tree)], check=True)
-        source = ROOT / "profiles" / f"{profile}.yaml" if profile else ROOT / PARAMS_FILE
-        write_params(self.tree, changed(read_params(source), changes))
+        clone(ROOT, self.tree, "--shared", env=self.environment())
+        write_params(self.tree, changed(parameters(profile), changes))
         theirs = Path(_dvc(ROOT, "cache", "dir"))
         if cached and theirs.exists() and not self.cache.exists():
             shutil.copytree(theirs, self.cache, copy_function=_link)
         _dvc(self.tree, "cache", "dir", "--local", str(self.cache))
 
     def environment(self) -> dict[str, str]:
-        """Of every command: this Python's programs first, embeddings in a cache of its own."""
-        path = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
-        return {**os.environ, "PATH": path, "XDG_CACHE_HOME": str(self.folder / "embeddings"), "PYTHONPATH": ""}
+        """Of every command."""
+        return environment(self.folder / "embeddings", {"PYTHONPATH": ""})
 
     @contextlib.contextmanager
     def started(self, *words: str) -> Iterator[subprocess.Popen[bytes]]:

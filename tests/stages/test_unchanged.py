@@ -7,10 +7,10 @@ from types import ModuleType
 
 import pytest
 
-from instune import unchanged as watched
 from instune.errors import InputError
-from instune.unchanged import unchanged
+from stages import unchanged as watched
 from stages.command import run
+from stages.unchanged import unchanged
 
 PARAMS = "seed: 0\nselect: {top_k: 5}\nother: 1\n"
 
