@@ -2,32 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import ranks_program
 import torch
+import two_processes
 
 from instune.bilevel import instructions
 from instune.bilevel.gradients import gradient
 from instune.bilevel.parameterizations.reweight import Reweight
 from instune.bilevel.ranks import mean_over_ranks
 
-ROOT = Path(__file__).parents[2]
-
 
 @pytest.fixture(scope="module")
 def by_two(tmp_path_factory):
     """The hypergradients of two ranks."""
     out = tmp_path_factory.mktemp("ranks") / "found.pt"
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    place = {"cwd": ROOT, "env": os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}}
-    done = subprocess.run(
-        [*command, str(ROOT / "tests/ranks_program.py"), str(out)], check=False, capture_output=True, text=True, **place
-    )
+    done = two_processes.by_two(str(two_processes.ROOT / "tests/ranks_program.py"), str(out))
     assert done.returncode == 0, done.stderr[-3000:]
     found = torch.load(out, weights_only=True)
     assert found.pop("world") == 2

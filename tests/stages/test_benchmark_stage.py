@@ -1,8 +1,5 @@
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from unittest.mock import patch
 
@@ -10,12 +7,12 @@ import pytest
 import torch
 from benchmark_tasks import write_tasks
 from lm_eval.models.huggingface import HFLM
+from two_processes import ROOT, by_two
 
 from instune.errors import InputError
 from instune.models import save
 from stages import benchmark
 
-ROOT = Path(__file__).parents[2]
 PARAMS = """
 seed: 0
 benchmarks: {tasks: [TASKS], include: tiny, limit: null, num_fewshot: null, chat_template: none, backend: hf, batch_size: 2,
@@ -169,10 +166,8 @@ def test_a_generation_that_leaves_no_room_is_refused(place, model_folder):
 
 def test_two_processes_give_the_results_of_one(place, model_folder):
     alone = run(model_folder)
-    command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "-m", "stages.benchmark"]
-    arguments = ["--model", str(model_folder), "--yaml", "benchmarks", "--out", "two"]
-    environment = os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    subprocess.run(command + arguments, check=True, env=environment, timeout=240, capture_output=True)
+    done = by_two("-m", "stages.benchmark", options={"model": model_folder, "yaml": Path("benchmarks"), "out": Path("two")})
+    assert done.returncode == 0, done.stderr
     together = json.loads(Path("two/results.json").read_text())
     for name, task in alone["tasks"].items():
         assert together["tasks"][name]["n"] == task["n"]

@@ -2,45 +2,22 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
-from time import monotonic
 
 import pytest
 import torch
 from finetuning import set_params, workspace_of
 from killed_rank import STEPS
 from safetensors.torch import load_file
+from two_processes import ROOT, by_two
 
 from stages import finetune
-
-ROOT = Path(__file__).parents[2]
-SECONDS = 240  # for the libraries of two processes on a busy machine; the group's own patience is a week
 
 
 @pytest.fixture
 def workspace(tmp_path, monkeypatch, tiny_pool, model_folder):
     monkeypatch.chdir(tmp_path)
     return workspace_of(tiny_pool, model_folder)
-
-
-def by_two(workspace: dict[str, Path]) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    options = [text for name, path in workspace.items() for text in (f"--{name}", str(path))]
-    environment = {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    environment["PYTHONPATH"] = f"{ROOT}{os.pathsep}{ROOT / 'tests'}"
-    program = str(ROOT / "tests/killed_rank.py")
-    with subprocess.Popen(
-        [*command, program, *options], env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as launcher:
-        try:
-            said, _ = launcher.communicate(timeout=SECONDS)
-        except subprocess.TimeoutExpired:
-            launcher.terminate()  # not killed: so it ends its workers
-            raise
-    return subprocess.CompletedProcess(command, launcher.returncode, said)
 
 
 def test_one_of_two_killed_ends_both_and_one_alone_goes_on(workspace):
@@ -52,11 +29,9 @@ def test_one_of_two_killed_ends_both_and_one_alone_goes_on(workspace):
     finetune.main(**workspace)
     start = load_file("tuned/model.safetensors")
     set_params(checkpoint_every=2)
-    begin = monotonic()
-    done = by_two(workspace)
+    done = by_two(str(ROOT / "tests/killed_rank.py"), "finetune", options=workspace)
     assert done.returncode
-    assert "SIGKILL" in done.stdout, done.stdout
-    assert monotonic() - begin < SECONDS
+    assert "SIGKILL" in done.stderr, done.stderr
     (kept,) = Path(".scratch").rglob("state.pt")
     assert torch.load(kept, weights_only=True)["step"] == 2 < STEPS < len(curve) - 2
     finetune.main(**workspace)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -13,6 +10,7 @@ from finetuning import PARAMS, SELECTED, set_params, workspace_of
 from ruamel.yaml import YAML
 from safetensors.torch import load
 from transformers import AutoModelForCausalLM, AutoTokenizer
+from two_processes import by_two
 
 from instune.errors import InputError
 from instune.results import read_json
@@ -43,40 +41,14 @@ def test_two_runs_write_the_same_bytes_and_no_checkpoint_stays(workspace):
     assert outputs() == first
 
 
-def finished(command: list[str], environment: dict[str, str]) -> tuple[int, str, str]:
-    """The launcher's code and what it said. It was seen to hang: one that takes three minutes is started anew, twice at most.
-
-    It is asked to end, not killed: then it ends its workers, which are of sessions of their own.
-    """
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    for _ in range(3):
-        with subprocess.Popen(command, env=environment, **pipes) as launcher:
-            try:
-                said = launcher.communicate(timeout=180)
-            except subprocess.TimeoutExpired:
-                launcher.terminate()
-            else:
-                return launcher.returncode, *said
-    raise AssertionError("the launcher hung three times")
-
-
 def test_two_processes_train_what_one_does(workspace):
-    options = [text for name, path in workspace.items() for text in (f"--{name}", str(path))]
     # Steps of 5 rows, the last of one: a process has none there.
     set_params(batch_size=5, max_tokens=700, neftune_alpha=5.0, kl_weight=0.5, gradient_checkpointing=True)
     finetune.main(**workspace)
     one = outputs()
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "stages.finetune"]
-    root = str(Path(finetune.__file__).parents[1])
-    environment = os.environ | {
-        "ACCELERATE_USE_CPU": "true",
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": root,
-        "GLOO_SOCKET_IFNAME": "lo",
-    }
-    code, said, complaint = finished([*command, *options], environment)
-    assert code == 0, complaint
-    assert said.count("look at") == 1
+    done = by_two("-m", "stages.finetune", options=workspace)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("look at") == 1
     two = outputs()
     assert set(two) == set(one)
     ours, theirs = load(one["tuned/model.safetensors"]), load(two["tuned/model.safetensors"])
