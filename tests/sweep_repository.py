@@ -18,7 +18,7 @@ from tools.sweep import __main__ as sweep
 
 ROOT = Path(__file__).parents[1]
 STAGE = """
-import json, os, pathlib, sys, time
+import json, os, pathlib, signal, sys, time
 from ruamel.yaml import YAML
 params = YAML(typ="safe").load(open("params.yaml"))
 stage, kind, seed = sys.argv[1], params["select"]["method"], params["seed"]
@@ -29,12 +29,16 @@ if kind == "fails":
     sys.exit("error: there is no such method")
 if kind == "full" and not (outside / "room").exists():
     sys.exit("error: data/model: No space left on device; 0 of 10 MiB are free.")
+if kind == "killed" and not (outside / "room").exists():
+    os.kill(os.getpid(), signal.SIGKILL)
+if kind == "breaks":
+    raise MemoryError("no room in this box")
 kept.parent.mkdir(exist_ok=True)
 kept.touch()
 while (outside / ("wait-" + stage + "-" + kind)).exists():
     time.sleep(0.05)
 kept.unlink()
-value = {"good": 0.5, "plain": 1.0, "last": 2.0, "full": 0.1}[kind] + FACTOR * seed
+value = {"good": 0.5, "plain": 1.0, "last": 2.0, "full": 0.1, "killed": 0.2}[kind] + FACTOR * seed
 def model(shift):
     return {"tasks": {t: {"nll": value + shift + n, "rouge_l": 0.1 * n} for n, t in enumerate(["t1", "t2", "t3"])}}
 pathlib.Path("reports").mkdir(exist_ok=True)

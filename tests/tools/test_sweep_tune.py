@@ -91,6 +91,28 @@ def test_a_full_disk_fails_no_value_but_stops_the_sweep_which_goes_on_once_there
     assert summary(repository, "one")["tuned"]["plain"]["select.method"]["chosen"] == "full"
 
 
+def test_a_killed_trial_fails_no_value_but_stops_the_sweep_which_goes_on_where_it_was(repository):
+    tune = TUNE | {"key": "select.method", "arms": ["plain"], "values": ["last", "killed"]}
+    write_sweep(repository, "one", {"plain": {}}, tune=[tune])
+    status, said = call(repository, "one")
+    assert status == 1
+    assert "one-plain-select-method-1 was killed or broke, which says nothing about its value of select.method" in said
+    assert "exited with -9" in said
+    (repository.parent / "outside/room").touch()
+    status, said = call(repository, "one")
+    assert status == 0, said
+    assert stage_runs(repository) == ["train last", "train killed", "train killed", "score killed"]
+    assert summary(repository, "one")["tuned"]["plain"]["select.method"]["chosen"] == "killed"
+
+
+def test_a_trial_that_breaks_with_a_traceback_stops_the_sweep_too(repository):
+    tune = TUNE | {"key": "select.method", "arms": ["plain"], "values": ["breaks", "last"]}
+    write_sweep(repository, "one", {"plain": {}}, tune=[tune])
+    status, said = call(repository, "one")
+    assert status == 1
+    assert "MemoryError: no room in this box" in said
+
+
 def test_what_a_report_does_not_have_is_told_with_what_it_has():
     assert measured({"a": [{"b": 1.0}, {"b": 3.0}], "c": 5}, "a.*.b") == 2.0
     assert measured({"a": {"x": 1.0, "y": 2.0}}, "a.*") == 1.5

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,8 +30,19 @@ ROOM = 2**20  # bytes; with less free a disk counts as full
 SAID = 12  # last lines of a failed experiment's output that are shown
 
 
+REFUSED = re.compile(r"^error: ", re.MULTILINE)  # as a stage says it; what is killed or breaks says something else
+
+
 class Failed(Exception):
-    """An experiment that did not finish; the message holds the last lines of its output."""
+    """An experiment that did not finish; the message holds the last lines of its output.
+
+    Attributes:
+        refused: whether a stage itself has ended it, as after a divergence, and would again.
+    """
+
+    def __init__(self, last: str, *, refused: bool) -> None:
+        super().__init__(last)
+        self.refused = refused
 
 
 @dataclass(frozen=True)
@@ -78,7 +90,7 @@ class Place:
                     f"{where}: the disk is full ({free / 2**20:.0f} MiB are free).\n{last}\n"
                     "  What was finished is kept. Make room, and run the same command again: it goes on from there."
                 )
-            raise Failed(last)
+            raise Failed(last, refused=bool(REFUSED.search(text)))
 
 
 def folder_of(root: Path, name: str) -> Path:

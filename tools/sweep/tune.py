@@ -27,10 +27,19 @@ Trials = list[dict[str, Any]]  # {"arm", "key", "value", "loss" (None: failed), 
 
 
 def _trial(place: Place, tune: Tune, experiment: Experiment, commit: str) -> float | None:
-    """The loss, None where the stage ends with an error, as after a divergence."""
+    """The loss, None where the stage refuses the value, as after a divergence.
+
+    Raises:
+        InputError: the trial ended otherwise, as one that was killed for its memory: this says nothing about the value.
+    """
     try:
         clone = try_stage(place, experiment, commit, tune.stage)
     except Failed as failed:
+        if not failed.refused:
+            raise InputError(
+                f"{experiment.name} was killed or broke, which says nothing about its value of {tune.key}.\n{failed}\n"
+                f"  All of its output: {place.log(experiment)}. Mend the cause, and run it again: it goes on from there."
+            ) from None
         tqdm.write(f"{experiment.name} FAILED and is not chosen; its output: {place.log(experiment)}\n{failed}", file=sys.stderr)
         return None
     loss = measured(read_json(clone / tune.report), tune.measure)
@@ -61,7 +70,7 @@ def tune_all(name: str, sweep: Sweep, place: Place, commit: str) -> None:
     """Run the trials that are not there, and keep the results of all.
 
     Raises:
-        InputError: every value failed in an arm, or a report has no such measure.
+        InputError: every value failed in an arm, a trial was killed or broke, or a report has no such measure.
     """
     path, ready = place.folder / TUNED, False
     known: Trials = read_json(path) if path.exists() else []
