@@ -3,8 +3,9 @@
 In a clone of what is committed, with a cache of its own: each stage runs once undisturbed, then again and again as if it had
 never run, and is killed at moments drawn uniformly from the time that the undisturbed run took, DVC's own part included. DVC
 writes dvc.lock in place: where a kill cut that off it is put back, as by `git checkout dvc.lock`, and counted. After each kill
-`dvc repro -s <stage>` runs to the end (a single), or is killed again at a later moment (a link of a chain: what takes longer
-than --chain seconds is killed in one chain of --points links and in two singles). Then every output must have the hash
+`dvc repro -s <stage>` runs to the end (a single), or is killed again at a later moment, at least one checkpoint further (a link
+of a chain: what takes longer than --chain seconds is killed in one chain of at most --points links, and in as many singles as
+are missing, at least two). Then every output must have the hash
 of the undisturbed run, no temporary file, checkpoint, lock or process may be left, and a chain must never lose a checkpoint.
 
 --signal INT is Ctrl-C, which every process of the group gets: all must be gone within 5 seconds, and a line must say so.
@@ -34,7 +35,7 @@ from tests.campaigns.victim import POLL, Clone, parsed, script_of, stage_process
 SIGNALS = {"KILL": signal.SIGKILL, "INT": signal.SIGINT}
 PATIENCE = 5.0  # seconds until everything must be gone
 SOONER = 0.7  # of the moments of kills that came too late
-SINGLES = 2  # of a stage that is killed in a chain
+SINGLES = 2  # at least, of a stage that is killed in a chain
 Record = dict[str, Any]
 
 
@@ -118,14 +119,18 @@ class Campaign:
         whole, files = entries[stage]["outs"], self.clone.files()
         draw = random.Random(f"{self.options.seed} {stage} {self.options.signal} {self.options.victim}")
         points = [draw.uniform(0, seconds) for _ in range(self.options.points)]
-        singles = points if seconds <= self.options.chain else [draw.uniform(0, seconds) for _ in range(SINGLES)]
-        for number, after in enumerate(singles):
+        if seconds > self.options.chain:
+            chain = next((one for one in known if one["kind"] == "chain"), None)
+            if chain is None:
+                killed = self.links(stage, entries, sorted(points), first)
+                chain = {"stage": stage, "kind": "chain", "links": killed} | self.finish(stage, whole, files)
+                self.keep(chain)
+            missing = self.options.points - len(chain["links"])
+            points = [draw.uniform(0, seconds) for _ in range(max(SINGLES, missing))]
+        for number, after in enumerate(points):
             if not any(one["kind"] == "single" and one["number"] == number for one in known):
                 record = self.links(stage, entries, [after], 0.0)[0] | self.finish(stage, whole, files)
                 self.keep({"stage": stage, "kind": "single", "number": number} | record)
-        if seconds > self.options.chain and not any(one["kind"] == "chain" for one in known):
-            links = self.links(stage, entries, sorted(points), first)
-            self.keep({"stage": stage, "kind": "chain", "links": links} | self.finish(stage, whole, files))
 
     def links(self, stage: str, entries: dict[str, Any], moments: list[float], first: float) -> list[Record]:
         """Kill, go on and kill again, as if the stage had never run; what ended before its kill ends the chain.
