@@ -88,8 +88,8 @@ def clone(source: str | Path, folder: Path, *options: str, env: Mapping[str, str
 
 def commit_params(folder: Path, params: Mapping[str, Any], env: Mapping[str, str]) -> None:
     """Make these the committed parameters of a clone."""
-    write_params(folder, params)
-    if run(folder, "git", "status", "--porcelain", env=env):
+    if read_params(folder / PARAMS_FILE) != params:
+        write_params(folder, params)
         run(folder, "git", "commit", "--quiet", "--all", "--message", "Parameters", env=env)
 
 

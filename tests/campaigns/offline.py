@@ -4,14 +4,14 @@ Needs Linux with `unshare` and the right to use it. Commands run in a namespace 
 everything is read-only but a clone, its cache folder, the folder for temporary files and DVC's /var/tmp/dvc; that this holds is
 tried first.
 
-- `dvc repro` of a profile with HOME read-only and empty and XDG_CACHE_HOME given; then, with --force, HOME writable and nothing
-  given.
 - pytest: some files, or with --all every one. Here loopback is up, where the processes of one machine meet: without it
   `torchrun` waits for minutes.
+- `dvc repro` of a profile with HOME read-only and empty and XDG_CACHE_HOME given; then, with --force, HOME writable and nothing
+  given.
 - Then every file outside data/, reports/, .scratch/, .dvc/, the cache and the folders for temporary files is listed: there
   should be none but dvc.lock, compiled Python and what the tools of the tests keep for themselves.
 
-A few minutes with the defaults, hours on a busy core with --all. Exits with 1 where anything failed.
+A few minutes with the defaults, some ten more with --all. Exits with 1 where anything failed.
 
     python -m tests.campaigns.offline [--profile tiny] [--all] [--scratch FOLDER]
 """
@@ -128,7 +128,7 @@ def pipeline(bed: Bed) -> None:
 
 def tests(bed: Bed, paths: tuple[str, ...]) -> None:
     """pytest, with loopback."""
-    status, said = bed.sealed(sys.executable, "-m", "pytest", "-rs", *paths, loopback=True)
+    status, said = bed.sealed(sys.executable, "-m", "pytest", "-rfs", *paths, loopback=True)
     bed.checks(f"pytest {' '.join(paths) or 'of everything'}", status == 0, tail(said, 1 if status == 0 else 40))
     print("   skipped:", *sorted(set(re.findall(r"^SKIPPED \[\d+\] \S+ (.*)$", said, re.MULTILINE))) or ["none"], sep="\n     ")
 
@@ -169,14 +169,15 @@ def main() -> None:
         for name in FOLDERS[1:]:
             (bed.scratch / name).mkdir(parents=True)
         env = environment(bed.scratch / "cache")
-        commit_params(clone(ROOT, bed.scratch / FOLDERS[0], env=env), parameters(options.profile), env)
+        folder = clone(ROOT, bed.scratch / FOLDERS[0], env=env)
         if (ROOT.parent / "shared").exists():
             (bed.scratch / "shared").symlink_to(ROOT.parent / "shared")
         tried(bed)
-        if "pipeline" in options.only:
-            pipeline(bed)
-        if "tests" in options.only:
+        if "tests" in options.only:  # of the committed parameters
             tests(bed, () if options.all else FEW)
+        if "pipeline" in options.only:
+            commit_params(folder, parameters(options.profile), env)
+            pipeline(bed)
         written(bed)
     bed.checks.exit()
 
