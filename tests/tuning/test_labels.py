@@ -155,6 +155,13 @@ def test_prompt_ids_are_a_prefix_of_training_ids(tokenizer, task):
             assert not full.merged
 
 
+@pytest.mark.parametrize("wording", ["", " \n", "a wording that is longer than its limit " * 20])
+def test_a_soft_instruction_stands_there_whatever_the_wording_is(tokenizer, task, wording):
+    one, other = (row_of(tokenizer, task, make_example(task, 0), wording=text, soft_tokens=3) for text in ("Answer.", wording))
+    assert one.soft[1] == 3
+    assert (other.input_ids, other.segments, other.soft, other.truncated) == (one.input_ids, one.segments, one.soft, ())
+
+
 @pytest.mark.parametrize(
     ("template", "before"),
     [

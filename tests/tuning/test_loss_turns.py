@@ -71,6 +71,11 @@ def test_what_carries_loss_by_hand(tokenizer, weights, assistant, user, texts):
     assert learned(tokenizer, row, weights, turns(assistant, user)) == texts
 
 
+def test_the_first_question_counts_where_no_system_message_stands_before_it(tokenizer):
+    row = row_of(tokenizer, talk(*SAID[1:]))
+    assert learned(tokenizer, row, IM, turns("last", "all")) == ["one", "two", "2 2<|im_end|>"]
+
+
 def test_of_two_questions_in_a_row_the_last_is_the_one_that_is_answered():
     asked, answered = SEGMENTS.index("input"), SEGMENTS.index("output")
     row = Row([5, 6, 7], [asked, asked, answered], "task0", turns=[0, 1, 2])
