@@ -38,6 +38,10 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
 
 
+def _end(number: int, frame: FrameType | None) -> None:
+    os._exit(0)  # all is written; KeyboardInterrupt would be raised somewhere in the libraries that are being taken down
+
+
 def _end_without(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
@@ -104,6 +108,9 @@ def run(
     try:
         with within(stage), unchanged(stage, sections):
             main(**options)
+        if signal.getsignal(signal.SIGINT) is _interrupt:
+            sys.stdout.flush()
+            signal.signal(signal.SIGINT, _end)
     except InputError as error:
         sys.exit(screen(f"error: {error}"))
     except KeyboardInterrupt:

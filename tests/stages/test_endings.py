@@ -93,6 +93,14 @@ def test_ctrl_c_in_the_middle_ends_the_stage_in_a_line_and_takes_back_what_it_wa
     assert sorted(path.name for path in Path().iterdir()) == ["ready", "slow.py"]
 
 
+def test_ctrl_c_after_the_end_of_a_stage_says_nothing_and_leaves_it_done():
+    late = "import atexit\n\ndef last():\n    Path('ready').touch()\n    time.sleep(100)\n\natexit.register(last)\n"
+    Path("slow.py").write_text(f"{HEAD}{late}\ndef main():\n    print('done')\n\ncommand.run(main, [])\n")
+    status, said, seconds = interrupted(started("slow.py"))
+    assert (status, said) == (0, "")
+    assert seconds < 5
+
+
 def test_a_stage_that_does_not_heed_ctrl_c_ends_all_the_same():
     Path("slow.py").write_text(f"{HEAD}{DEAF}command.run(main, [])\n")
     status, _, seconds = interrupted(started("slow.py"))
