@@ -75,34 +75,27 @@ def test_a_value_that_fails_is_not_chosen_and_a_parameter_of_which_all_fail_is_r
     assert "select.method: every value of ['fails', 'fails'] failed in arm plain" in said
 
 
-def test_a_full_disk_fails_no_value_but_stops_the_sweep_which_goes_on_once_there_is_room(repository):
-    tune = TUNE | {"key": "select.method", "arms": ["plain"], "values": ["last", "full"]}
-    write_sweep(repository, "one", {"plain": {}}, tune=[tune])
+@pytest.mark.parametrize(
+    ("kind", "sayings"),
+    [
+        ("full", ["the disk is full", "data/model: No space left on device"]),
+        ("killed", ["one-plain-select-method-1 was killed or broke, which says nothing about its value", "exited with -9"]),
+    ],
+)
+def test_a_full_disk_or_a_kill_fails_no_value_but_stops_the_sweep_which_goes_on_where_it_was(repository, kind, sayings):
+    write_sweep(
+        repository, "one", {"plain": {}}, tune=[TUNE | {"key": "select.method", "arms": ["plain"], "values": ["last", kind]}]
+    )
     status, said = call(repository, "one")
     assert status == 1
-    assert "the disk is full" in said
-    assert "data/model: No space left on device" in said
+    assert all(saying in said for saying in sayings), said
     assert "FAILED" not in said
-    assert stage_runs(repository) == ["train last", "train full"]
+    assert stage_runs(repository) == ["train last", f"train {kind}"]
     (repository.parent / "outside/room").touch()
     status, said = call(repository, "one")
     assert status == 0, said
-    assert stage_runs(repository)[2:] == ["train full", "score full"]  # the first value's trial was kept
-    assert summary(repository, "one")["tuned"]["plain"]["select.method"]["chosen"] == "full"
-
-
-def test_a_killed_trial_fails_no_value_but_stops_the_sweep_which_goes_on_where_it_was(repository):
-    tune = TUNE | {"key": "select.method", "arms": ["plain"], "values": ["last", "killed"]}
-    write_sweep(repository, "one", {"plain": {}}, tune=[tune])
-    status, said = call(repository, "one")
-    assert status == 1
-    assert "one-plain-select-method-1 was killed or broke, which says nothing about its value of select.method" in said
-    assert "exited with -9" in said
-    (repository.parent / "outside/room").touch()
-    status, said = call(repository, "one")
-    assert status == 0, said
-    assert stage_runs(repository) == ["train last", "train killed", "train killed", "score killed"]
-    assert summary(repository, "one")["tuned"]["plain"]["select.method"]["chosen"] == "killed"
+    assert stage_runs(repository)[2:] == [f"train {kind}", f"score {kind}"]  # the first value's trial was kept
+    assert summary(repository, "one")["tuned"]["plain"]["select.method"]["chosen"] == kind
 
 
 def test_a_trial_that_breaks_with_a_traceback_stops_the_sweep_too(repository):
