@@ -79,7 +79,7 @@ def test_a_value_that_fails_is_not_chosen_and_a_parameter_of_which_all_fail_is_r
     ("kind", "sayings"),
     [
         ("full", ["the disk is full", "data/model: No space left on device"]),
-        ("killed", ["one-plain-select-method-1 was killed or broke, which says nothing about its value", "exited with -9"]),
+        ("killed", ["one-plain-select-method-1 was killed or broke, which says nothing about its value", "train, exited with"]),
     ],
 )
 def test_a_full_disk_or_a_kill_fails_no_value_but_stops_the_sweep_which_goes_on_where_it_was(repository, kind, sayings):
