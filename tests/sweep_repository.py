@@ -32,7 +32,7 @@ if kind == "full" and not (outside / "room").exists():
 if kind == "killed" and not (outside / "room").exists():
     os.kill(os.getpid(), signal.SIGKILL)
 if kind == "breaks":
-    raise MemoryError("no room in this box")
+    raise MemoryError("no room in this box; allocator error: 12")
 kept.parent.mkdir(exist_ok=True)
 kept.touch()
 while (outside / ("wait-" + stage + "-" + kind)).exists():
