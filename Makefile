@@ -53,7 +53,7 @@ profile: $(VENV)/.installed  ## write profiles/NAME.yaml over params.yaml, which
 	@test -n "$(NAME)" || { echo "error: give NAME, one of: $$(ls profiles | sed 's/\.yaml$$//' | xargs)"; exit 1; }
 	@test -f "profiles/$(NAME).yaml" || { echo "error: profiles/$(NAME).yaml not found; there are: $$(ls profiles | sed 's/\.yaml$$//' | xargs)"; exit 1; }
 	@git diff --quiet HEAD -- params.yaml || { echo "error: params.yaml has changes; commit them or run 'git checkout HEAD params.yaml' first"; exit 1; }
-	cp "profiles/$(NAME).yaml" params.yaml
+	cp "profiles/$(NAME).yaml" params.yaml.partial && mv params.yaml.partial params.yaml
 	@echo "params.yaml is now the profile $(NAME); run 'make repro', and 'git checkout params.yaml' to go back"
 
 $(VENV)/.installed: requirements.txt constraints.txt requirements-models.txt
