@@ -15,12 +15,12 @@ from transformers import (
     AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
-    PreTrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from instune.errors import InputError
+from instune.model_checks import check_config, check_generation, check_tokenizer, check_weights, name_decoder_start
 from instune.results import Content, read_json, write_json
 from instune.shown import first_line, shown
 
@@ -87,11 +87,13 @@ def load_config(folder: Path) -> AutoConfig:
     """The model's configuration.
 
     Raises:
-        InputError: no readable configuration there (offline, unknown name, folder without config.json).
+        InputError: no readable configuration there (offline, unknown name, folder without config.json), or one of no model.
     """
     name, revision = _resolve(folder)
     with _one_message(name, "model configuration"):
-        return AutoConfig.from_pretrained(name, **revision)
+        config = AutoConfig.from_pretrained(name, **revision)
+    check_config(name, config)
+    return config
 
 
 def _check_reference(folder: Path) -> None:
@@ -99,55 +101,6 @@ def _check_reference(folder: Path) -> None:
     content = read_json(reference, Reference) if reference.exists() else {}
     if content.get("weights") and weights_hash(Path(content["name"])) != content["weights"]:
         raise InputError(f"{content['name']}: the weights changed since base_model ran. Run `dvc repro -f base_model`.")
-
-
-def check_positions(config: PreTrainedConfig, tokens: int) -> None:
-    """A row must fit into the model's context.
-
-    Args:
-        tokens: prompt.max_tokens.
-
-    Raises:
-        InputError: more than the positions that the model's configuration names, if it names any.
-    """
-    key = config.attribute_map.get("max_position_embeddings", "max_position_embeddings")  # GPT-2 calls it n_positions
-    positions = config.to_dict().get(key)
-    if positions is not None and tokens > positions:
-        raise InputError(
-            f"prompt.max_tokens: {tokens} is more than the base model reads: its {key} is {positions}. "
-            f"Set prompt.max_tokens to at most {positions}, or choose another base model."
-        )
-
-
-def decoder_start(model: PreTrainedModel) -> int | None:
-    """The token that a seq2seq model's decoder reads first; None for a causal model.
-
-    Raises:
-        InputError: neither configuration nor generation configuration of a seq2seq model names it.
-    """
-    if not model.config.is_encoder_decoder:
-        return None
-    for config in (model.config, model.generation_config):
-        token = config.to_dict().get("decoder_start_token_id")
-        if token is not None:
-            return token
-    raise InputError(
-        "base_model: the encoder-decoder model names no decoder_start_token_id in config.json or generation_config.json. Add it."
-    )
-
-
-def _check_tokenizer(name: str, tokenizer: PreTrainedTokenizerBase, config: PreTrainedConfig) -> None:
-    limit, ids = tokenizer.model_max_length, tokenizer.get_vocab()
-    if not isinstance(limit, int | float) or not limit > 0:
-        raise InputError(f"{name}: tokenizer_config.json: model_max_length: {shown(limit)} is no positive number. Mend it.")
-    if tokenizer.eos_token_id is None and tokenizer.pad_token_id is None:
-        raise InputError(f"{name}: the tokenizer names neither eos_token nor pad_token. Add eos_token to tokenizer_config.json.")
-    token, size = max(ids, key=ids.get, default=""), config.get_text_config().to_dict().get("vocab_size")
-    if size is not None and ids.get(token, 0) >= size:
-        raise InputError(
-            f"{name}: the tokenizer's token {shown(token)} has id {ids[token]}, and the model has {size} embeddings.\n"
-            "  Give the tokenizer that belongs to the model, or a model with resized embeddings."
-        )
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -160,7 +113,7 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     name, revision = _resolve(folder)
     with _one_message(name, "tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(name, **revision)
-    _check_tokenizer(name, tokenizer, config)
+    check_tokenizer(name, tokenizer, config)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -175,19 +128,26 @@ def load_model(folder: Path, *, device: torch.device | None = None, attention: s
         attention: `sdpa`, or `eager` for double backward.
 
     Raises:
-        InputError: no readable configuration or safetensors weights there, or not the weights that the reference records.
+        InputError: no readable configuration or safetensors weights there, not the weights that the reference records, tensors
+            that are missing, or ids of a generation that are none.
     """
     config = load_config(folder)
     _check_reference(folder)
     name, revision = _resolve(folder)
     kind = AutoModelForSeq2SeqLM if config.is_encoder_decoder else AutoModelForCausalLM
     with _one_message(name, "safetensors weights"):
-        model = kind.from_pretrained(name, **revision, dtype=torch.float32, attn_implementation=attention, use_safetensors=True)
-    ends = model.generation_config.eos_token_id
-    if not all(isinstance(end, int) for end in (ends if isinstance(ends, list) else [ends or 0])):
-        raise InputError(
-            f"{name}: generation_config.json: eos_token_id: {shown(ends)} is no token id and no list of them. Mend it."
+        model, loaded = kind.from_pretrained(
+            name,
+            **revision,
+            dtype=torch.float32,
+            attn_implementation=attention,
+            use_safetensors=True,
+            output_loading_info=True,
         )
+    check_weights(name, loaded["missing_keys"])
+    if config.is_encoder_decoder:
+        name_decoder_start(model)
+    check_generation(name, model)
     return model.to(device or pick_device()).eval()
 
 

@@ -28,7 +28,7 @@ import transformers
 from pydantic import PositiveInt
 from transformers import PreTrainedModel
 
-from instune import config, models
+from instune import config, model_checks, models
 from instune.config import Section
 from instune.devices import alone
 from instune.errors import InputError
@@ -126,7 +126,7 @@ def _embed(values: dict[str, Any], tasks: Path, examples: Path, folder: Path) ->
     """The rows of every kind asked for, and the report."""
     params, prompt, pool = values["embed_model"], values["prompt"], read_tasks(tasks)
     tokenizer, model = models.load_tokenizer(folder), models.load_model(folder)
-    models.check_positions(model.config, prompt.max_tokens)
+    model_checks.check_positions(model.config, prompt.max_tokens)
     builder = RowBuilder(
         pool,
         tokenizer,

@@ -14,7 +14,7 @@ import torch
 import transformers
 from pydantic import PositiveInt
 
-from instune import config, models
+from instune import config, model_checks, models
 from instune.config import Section
 from instune.devices import alone
 from instune.errors import InputError
@@ -49,7 +49,7 @@ def main(*, model: Path, tasks: Path, examples: Path, out: Path) -> None:
     params, prompt = values["evaluate"], values["prompt"]
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     pool, tokenizer, shape = read_tasks(tasks), models.load_tokenizer(model), models.load_config(model)
-    models.check_positions(shape, prompt.max_tokens)
+    model_checks.check_positions(shape, prompt.max_tokens)
     limit, seq2seq = params.max_new_tokens, shape.is_encoder_decoder
     prompter = Prompter(prompt, tokenizer, max_new_tokens=limit, seed=values["seed"], seq2seq=seq2seq)
     targets = target_tasks(pool, values["targets"])

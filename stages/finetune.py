@@ -21,7 +21,7 @@ from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 import instune
-from instune import config, models
+from instune import config, model_checks, models
 from instune.bilevel.applied import Applied
 from instune.bilevel.artefact import handed_over, load_artefact
 from instune.devices import alone
@@ -87,13 +87,13 @@ def main(
     accelerator = Accelerator(cpu=models.pick_device().type == "cpu")
     start = handed_over(instructions) or model
     tokenizer, net = models.load_tokenizer(model), models.load_model(start, device=accelerator.device)
-    models.check_positions(net.config, prompt.max_tokens)
+    model_checks.check_positions(net.config, prompt.max_tokens)
     if params.packing:
         attend_by_row(net)
     seq2seq, pool = net.config.is_encoder_decoder, list(chosen_examples(examples, choice))
     known = (choice["selected"], read_tasks(tasks), pool, tokenizer, prompt, params, artefact)
     data, shown = run_rows(*known, model=model, device=accelerator.device, seq2seq=seq2seq, seed=seed)
-    gather = _collate(shown, tokenizer, models.decoder_start(net), params.packing)
+    gather = _collate(shown, tokenizer, model_checks.decoder_start(net), params.packing)
     facts = {"start": "base" if start == model else "optimize_instructions"}
     facts |= summary(data, weights=params.loss_mask, kind=artefact.kind)
     if accelerator.is_main_process:

@@ -33,17 +33,8 @@ from instune.bilevel.schedule import Schedule, Solve, Validation
 from instune.bilevel.settings import Optimize
 from instune.checkpointing import recompute_activations
 from instune.devices import alone
-from instune.models import (
-    check_positions,
-    decoder_start,
-    load_config,
-    load_model,
-    load_tokenizer,
-    pick_device,
-    save,
-    settings_files,
-    weights_hash,
-)
+from instune.model_checks import check_positions, decoder_start
+from instune.models import load_config, load_model, load_tokenizer, pick_device, save, settings_files, weights_hash
 from instune.prompts import Prompt
 from instune.records import Example, Task, read_tasks
 from instune.results import write_json, write_text

@@ -17,13 +17,14 @@ from finetuning import PARAMS as FINETUNING
 from makers import make_example, make_task
 from optimizing import OPTIMIZE, PROMPT
 from ruamel.yaml import YAML
+from transformers import T5Config, T5ForConditionalGeneration
 
 from instune.bilevel.artefact import Artefact, save_artefact
 from instune.bilevel.checkpoint import FoldState
 from instune.config import read_params
 from instune.evaluation import streaming
 from instune.evaluation.predictions import Prediction, write_predictions
-from instune.models import weights_hash
+from instune.models import load_tokenizer, save, weights_hash
 from instune.records import write_examples, write_tasks
 from instune.results import write_json
 from instune.selection.table import Embeddings, write
@@ -113,6 +114,21 @@ def base_model() -> None:
     """A local model as a whole: what base_model accepts, evaluate can ask."""
     stage("base_model", out="data/models/base")
     evaluate("data/models/base")
+
+
+def encoder_decoder() -> None:
+    """A small T5 in the place of the causal model."""
+    tokenizer = load_tokenizer(Path("my-model"))
+    shape = {"d_model": 16, "d_kv": 8, "d_ff": 16, "num_layers": 1, "num_heads": 2}
+    config = T5Config(vocab_size=len(tokenizer), **shape, decoder_start_token_id=tokenizer.pad_token_id)
+    save(T5ForConditionalGeneration(config), tokenizer, Path("my-model"))
+    Path("params.yaml").write_text(Path("params.yaml").read_text().replace("template: chat", "template: plain"))
+
+
+def trained() -> None:
+    """A local model as base_model takes it, and as finetune trains it."""
+    reference()
+    finetune()
 
 
 def reference() -> None:
@@ -220,12 +236,15 @@ def nothing() -> None:
 SOFT = {"soft_prompts": torch.zeros(2, 3, 32)}
 LINEAR = {"weight": torch.eye(32), "bias": torch.zeros(32)}
 CONVERSION = {"soft_tokens": 3, "source": "definition", "convert_by": "table", "seed": 0}
+SHAPE = ("my-model/config.json", "my-model/generation_config.json")
 ARTEFACT = ("data/instructions/*",)
 CASES = {
     "params": Case(nothing, ("params.yaml",), lambda: stage("check")),
     "params_values": Case(as_json, ("params.yaml",), lambda: stage("check")),
     "params_of_a_stage": Case(as_json, ("params.yaml",), lambda: stage("playground", out="data/raw/playground")),
-    "model_config": Case(nothing, ("my-model/config.json", "my-model/generation_config.json"), base_model),
+    "model_config": Case(nothing, SHAPE, base_model),
+    "model_config_to_train": Case(nothing, SHAPE, trained),
+    "model_config_seq2seq": Case(encoder_decoder, SHAPE, base_model),
     "model_tokenizer": Case(nothing, ("my-model/token*.json", "my-model/chat_template.jinja"), base_model),
     "model_weights": Case(nothing, ("my-model/model.safetensors",), base_model),
     "model_reference": Case(reference, ("data/models/base/model.json",), referred),

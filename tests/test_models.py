@@ -17,12 +17,16 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from instune import models
+from instune import model_checks, models
 from instune.errors import InputError
 from instune.models import load_model, load_tokenizer, save
 from instune.results import read_json, write_json
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
+
+
+def small_t5():
+    return T5ForConditionalGeneration(T5Config(vocab_size=64, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2))
 
 
 @pytest.mark.parametrize(("reported", "device"), [(True, "cuda"), (False, "cpu")])
@@ -112,12 +116,12 @@ def test_generation_stops_at_the_terminator_too(model_folder, tmp_path):
     ],
 )
 def test_a_row_longer_than_the_models_context_is_refused(config, key):
-    models.check_positions(config, 64)
+    model_checks.check_positions(config, 64)
     if key is None:
-        models.check_positions(config, 65)
+        model_checks.check_positions(config, 65)
         return
     with pytest.raises(InputError, match=rf"prompt\.max_tokens: 65 .* {key} is 64\. Set prompt\.max_tokens to at most 64"):
-        models.check_positions(config, 65)
+        model_checks.check_positions(config, 65)
 
 
 def test_a_reference_whose_weights_changed_is_refused(model_folder, tmp_path):
@@ -133,15 +137,15 @@ def test_a_reference_whose_weights_changed_is_refused(model_folder, tmp_path):
 
 
 def test_decoder_start_is_found_in_either_configuration_or_missed_in_words(tiny_model):
-    config = T5Config(vocab_size=64, d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2, decoder_start_token_id=3)
-    model = T5ForConditionalGeneration(config)
-    assert models.decoder_start(model) == 3
+    model = small_t5()
+    model.config.decoder_start_token_id = 3
+    assert model_checks.decoder_start(model) == 3
     model.config.decoder_start_token_id, model.generation_config.decoder_start_token_id = None, 0
-    assert models.decoder_start(model) == 0
+    assert model_checks.decoder_start(model) == 0
     model.generation_config.decoder_start_token_id = None
     with pytest.raises(InputError, match="decoder_start_token_id"):
-        models.decoder_start(model)
-    assert models.decoder_start(tiny_model) is None
+        model_checks.decoder_start(model)
+    assert model_checks.decoder_start(tiny_model) is None
 
 
 def test_weights_other_than_safetensors_are_refused_in_one_message(model_folder, tmp_path):
@@ -192,9 +196,78 @@ def test_weights_that_are_cut_or_of_another_size_are_one_message(tmp_path, tiny_
         load_model(tmp_path)
 
 
-def test_ends_of_generation_that_are_no_token_ids_are_refused(tmp_path, tiny_model, tokenizer):
+def test_weights_that_lack_layers_of_the_configuration_are_refused_and_never_random(model_folder, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(model_folder, folder)
+    write_json(folder / "config.json", read_json(folder / "config.json") | {"num_hidden_layers": 3})
+    with pytest.raises(InputError, match=r"the weights lack 9 tensors .* as 'model\.layers\.2\.\S+'; they would be random"):
+        load_model(folder)
+
+
+@pytest.mark.parametrize("ids", [[[1], 2], "2", 10**25, [1, -(2**63)]])
+def test_ends_of_generation_that_are_no_token_ids_are_refused(tmp_path, tiny_model, tokenizer, ids):
     save(tiny_model, tokenizer, tmp_path)
     path = tmp_path / "generation_config.json"
-    write_json(path, read_json(path) | {"eos_token_id": [[1], 2]})
-    with pytest.raises(InputError, match=r"eos_token_id: \[\[1\], 2\] is no token id"):
+    write_json(path, read_json(path) | {"eos_token_id": ids})
+    with pytest.raises(InputError, match=r"eos_token_id: .* is no token id and no list of them\. Mend it"):
         load_model(tmp_path)
+
+
+@pytest.mark.parametrize("ids", [None, 1, [1, 10**6]])
+def test_no_end_and_one_beyond_the_vocabulary_pass(tmp_path, tiny_model, tokenizer, ids):
+    save(tiny_model, tokenizer, tmp_path)
+    path = tmp_path / "generation_config.json"
+    write_json(path, read_json(path) | {"eos_token_id": ids})
+    assert load_model(tmp_path).generation_config.eos_token_id == ids
+
+
+@pytest.mark.parametrize(("token", "refused"), [(0, False), (63, False), (64, True), (-1, True), (10**25, True), (True, True)])
+@pytest.mark.parametrize("file", ["config", "generation_config"])
+def test_what_a_decoder_reads_first_needs_an_embedding(file, token, refused):
+    model = small_t5()
+    model.config.decoder_start_token_id = model.generation_config.decoder_start_token_id = 0
+    getattr(model, file).decoder_start_token_id = token
+    if not refused:
+        return model_checks.check_generation("m", model)
+    with pytest.raises(InputError, match=rf"m: decoder_start_token_id: {token} is no token id; the model has 64 embeddings"):
+        model_checks.check_generation("m", model)
+
+
+@pytest.mark.parametrize("file", ["config.json", "generation_config.json"])
+def test_a_decoder_starts_alike_in_likelihoods_and_generation_where_one_file_does_not_say(tmp_path, tokenizer, file):
+    model = small_t5()
+    model.config.decoder_start_token_id = model.generation_config.decoder_start_token_id = 3
+    save(model, tokenizer, tmp_path)
+    content = read_json(tmp_path / file)
+    del content["decoder_start_token_id"]
+    write_json(tmp_path / file, content)
+    loaded = load_model(tmp_path)
+    assert loaded.config.decoder_start_token_id == loaded.generation_config.decoder_start_token_id == 3
+
+
+@pytest.mark.parametrize("layers", [10_001, 10**600, -1])
+def test_a_model_of_absurdly_many_layers_is_refused_before_it_is_built(layers):
+    config = T5Config()
+    config.num_decoder_layers = layers
+    with pytest.raises(InputError, match=r"m: config\.json: num_decoder_layers: .* is no number of layers up to 10000"):
+        model_checks.check_config("m", config)
+
+
+@pytest.mark.parametrize(
+    ("change", "key"), [({"d_ff": 10**300}, "d_ff"), ({"task_specific_params": {"a": [1, 2**70]}}, r"task_specific_params\.a\.1")]
+)
+def test_numbers_that_no_tensor_holds_are_named(change, key):
+    config = T5Config()
+    for name, value in change.items():
+        setattr(config, name, value)
+    with pytest.raises(InputError, match=rf"m: config\.json: '{key}' is a number that no model computes with"):
+        model_checks.check_config("m", config)
+    model_checks.check_config("m", T5Config())
+
+
+@pytest.mark.parametrize("share", [1.5, -0.1, float("nan")])
+def test_a_dropout_that_is_no_probability_is_refused(share):
+    config = T5Config()
+    config.dropout_rate = share
+    with pytest.raises(InputError, match=r"m: config\.json: dropout_rate: \S+ is no probability"):
+        model_checks.check_config("m", config)

@@ -26,7 +26,7 @@ import torch
 import transformers
 from lm_eval.api.instance import Instance
 
-from instune import config, models
+from instune import config, model_checks, models
 from instune.errors import InputError
 from instune.evaluation import decoding, streaming
 from instune.evaluation.journal import Journal, digest, file_digest
@@ -142,7 +142,7 @@ def main(*, form: str, instructions: Path, model: Path, name: str, new_tokens: i
     values = config.load({"evaluate": Params, "prompt": Prompt, "seed": int})
     params, shape, tokenizer = values["evaluate"], models.load_config(model), models.load_tokenizer(model)
     longest = values["prompt"].max_tokens + new_tokens
-    models.check_positions(shape, longest)
+    model_checks.check_positions(shape, longest)
     prompt = values["prompt"].model_copy(update={"max_tokens": longest, "max_input_tokens": longest})
     prompter = Prompter(prompt, tokenizer, max_new_tokens=new_tokens, seed=values["seed"], seq2seq=shape.is_encoder_decoder)
     device = models.pick_device()

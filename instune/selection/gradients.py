@@ -13,7 +13,8 @@ import torch
 from peft import PeftModel
 from transformers import PreTrainedModel
 
-from instune.models import Precision, autocast, decoder_start
+from instune.model_checks import decoder_start
+from instune.models import Precision, autocast
 from instune.prompts import stable_integer
 from instune.selection.projection import project
 from instune.tuning.adapters import add_lora

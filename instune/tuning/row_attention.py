@@ -86,8 +86,8 @@ def attend_by_row(model: PreTrainedModel) -> None:
     """Let the model attend within the rows of a pack only, and see that it does.
 
     Raises:
-        InputError: an encoder-decoder model, or one that mixes the rows of a pack: its layers are recurrent, say, or leave
-            positions or attention to themselves.
+        InputError: an encoder-decoder model, one whose logits are NaN, or one that mixes the rows of a pack: its layers are
+            recurrent, say, or leave positions or attention to themselves.
     """
     way_out = "Set finetune.packing: false, or choose another base model."
     if model.config.is_encoder_decoder:
@@ -98,6 +98,8 @@ def attend_by_row(model: PreTrainedModel) -> None:
     kind = type(model).__name__
     ids = torch.arange(6, device=model.device)[None] % model.config.get_text_config().vocab_size
     alone = torch.cat([model(ids[:, :2], use_cache=False).logits, model(ids[:, 2:], use_cache=False).logits], 1)  # (1, 6, V)
+    if alone.isnan().any():
+        raise InputError("base_model: the model's logits are NaN. Look at its config.json and weights, or choose another.")
     try:
         model.set_attn_implementation(NAME)
         starts = torch.tensor([0, 2, 6], dtype=torch.int32, device=model.device)

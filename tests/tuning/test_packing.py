@@ -176,3 +176,9 @@ def test_flash_attention_keeps_rows_apart(tokenizer):
         packed, its_gradient = gradient(model, [{k: v.cuda() for k, v in collate_packed(rows).items()}])
     assert packed == pytest.approx(alone, rel=1e-2)
     assert torch.nn.functional.cosine_similarity(its_gradient, true_gradient, dim=0) > 0.999
+
+
+def test_a_model_whose_logits_are_nan_is_refused(tiny_model):
+    tiny_model.model.norm.weight.data[0] = float("nan")
+    with pytest.raises(InputError, match="the model's logits are NaN"):
+        attend_by_row(tiny_model)
