@@ -13,6 +13,7 @@ from unittest import mock
 
 import numpy as np
 import torch
+from encoders import save_encoder
 from finetuning import PARAMS as FINETUNING
 from makers import make_example, make_task
 from optimizing import OPTIMIZE, PROMPT
@@ -129,6 +130,20 @@ def trained() -> None:
     """A local model as base_model takes it, and as finetune trains it."""
     reference()
     finetune()
+
+
+def encoder() -> None:
+    """A small sentence encoder in `my-encoder`, and parameters that choose it."""
+    save_encoder(load_tokenizer(Path("my-model")), Path("my-encoder"))
+    params = read_params(Path("params.yaml"))
+    params["align"] |= {"encoder": "my-encoder"}
+    with Path("params.yaml").open("w") as file:
+        YAML(typ="safe").dump(params, file)
+
+
+def embed() -> None:
+    stage("align", out="data/models/selector", report="reports/align.json")
+    stage("embed", selector="data/models/selector", out="data/embeddings.parquet", report="reports/embed.json")
 
 
 def reference() -> None:
@@ -248,6 +263,8 @@ CASES = {
     "model_tokenizer": Case(nothing, ("my-model/token*.json", "my-model/chat_template.jinja"), base_model),
     "model_weights": Case(nothing, ("my-model/model.safetensors",), base_model),
     "model_reference": Case(reference, ("data/models/base/model.json",), referred),
+    "encoder": Case(encoder, ("my-encoder/*.json", "my-encoder/*/*.json"), embed),
+    "encoder_weights": Case(encoder, ("my-encoder/*.safetensors",), embed),
     "selection": Case(nothing, ("data/selection.json",), finetune),
     "selection_to_optimize": Case(nothing, ("data/selection.json",), optimize),
     "artefact_human": Case(nothing, ARTEFACT, finetune),

