@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import sqlite3
+import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+
+TABLE = "CREATE TABLE IF NOT EXISTS vectors (text BLOB PRIMARY KEY, vector BLOB, checksum INTEGER) WITHOUT ROWID"
+UNUSABLE = (OSError, sqlite3.Error, UnicodeError)  # the last one where SQLite quotes bytes of a broken file
 
 
 def default_folder() -> Path:
@@ -38,51 +42,53 @@ class EmbeddingCache:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._open(str(folder / name))
-        except (OSError, sqlite3.Error) as error:
+        except UNUSABLE as error:
             self._give_up(error)
 
     def _open(self, place: str) -> None:
         self._connection = sqlite3.connect(place, timeout=60)
         with self._connection:
             self._connection.execute("BEGIN IMMEDIATE")  # fails here, not after the work, where nothing can be written
-            self._connection.execute("CREATE TABLE IF NOT EXISTS embeddings (text BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
+            self._connection.execute(TABLE)
 
     def _give_up(self, error: Exception) -> None:
         print(f"embedding cache {self.folder} cannot be used ({error}); going on without it")
         self._open(":memory:")
 
     def get(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
-        """The vectors, each (d,), of those texts that are known."""
+        """The vectors, each (d,), of those texts that are known; one whose bytes have changed on the disk is not."""
         try:
             return self._read(texts)
-        except sqlite3.Error as error:
+        except UNUSABLE as error:
             self._leave(error)
             return {}
 
     def _read(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
         found = {}
         for text in texts:
-            row = self._connection.execute("SELECT vector FROM embeddings WHERE text = ?", (_text_key(text),)).fetchone()
-            if row is not None:
+            key = _text_key(text)
+            row = self._connection.execute("SELECT vector, checksum FROM vectors WHERE text = ?", (key,)).fetchone()
+            if row is not None and isinstance(row[0], bytes) and zlib.crc32(key + row[0]) == row[1]:
                 found[text] = np.frombuffer(row[0], dtype="<f4")
         return found
 
     def put(self, vectors: Mapping[str, np.ndarray]) -> None:
         """Keep the vectors; a killed run finds them again."""
-        rows = [(_text_key(text), vector.astype("<f4").tobytes()) for text, vector in vectors.items()]
+        held = {_text_key(text): vector.astype("<f4").tobytes() for text, vector in vectors.items()}
+        rows = [(key, vector, zlib.crc32(key + vector)) for key, vector in held.items()]
         try:
             self._write(rows)
-        except sqlite3.Error as error:  # a full disk, a lock that another run holds for too long
+        except UNUSABLE as error:  # a full disk, a lock that another run holds for too long
             self._leave(error)
             self._write(rows)
 
-    def _leave(self, error: sqlite3.Error) -> None:
+    def _leave(self, error: Exception) -> None:
         self._connection.close()
         self._give_up(error)
 
-    def _write(self, rows: Sequence[tuple[bytes, bytes]]) -> None:
+    def _write(self, rows: Sequence[tuple[bytes, bytes, int]]) -> None:
         with self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?)", rows)
+            self._connection.executemany("INSERT OR REPLACE INTO vectors VALUES (?, ?, ?)", rows)
 
     def close(self) -> None:
         """Release the file."""

@@ -1,3 +1,5 @@
+import random
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,28 @@ def test_a_file_that_fails_later_is_said_once_and_memory_takes_over(tmp_path, ca
 
 def test_a_file_that_cannot_be_read_any_more_costs_the_vectors_only(tmp_path, capsys):
     cache = opened(tmp_path)
-    cache._connection.execute("DROP TABLE embeddings")
+    cache._connection.execute("DROP TABLE vectors")
     assert cache.get(["text"]) == {}
     assert capsys.readouterr().out.count("cannot be used") == 1
+
+
+def test_a_byte_changed_anywhere_in_the_file_costs_vectors_and_changes_none(tmp_path):
+    texts = {f"text {number}": number * VECTOR for number in range(20)}
+    cache = opened(tmp_path / "whole")
+    cache.put(texts)
+    cache.close()
+    (file,) = (tmp_path / "whole").iterdir()
+    whole, draw, kept = file.read_bytes(), random.Random(0), []
+    (tmp_path / "broken").mkdir()
+    for _ in range(300):
+        inside = whole.rindex(texts[f"text {draw.randrange(1, 20)}"].tobytes()) + draw.randrange(-8, 12)  # keys and vectors
+        place = draw.choice([draw.randrange(len(whole)), inside])
+        (tmp_path / "broken" / file.name).write_bytes(
+            whole[:place] + bytes([whole[place] ^ 1 << draw.randrange(8)]) + whole[place + 1 :]
+        )
+        cache = opened(tmp_path / "broken")
+        found = cache.get(list(texts))
+        cache.close()
+        assert all(vector.tobytes() == texts[text].tobytes() for text, vector in found.items())
+        kept.append(len(found))
+    assert set(kept) >= {19, 20}
