@@ -119,13 +119,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(folder: Path, *, device: torch.device | None = None, attention: str = "sdpa") -> PreTrainedModel:
+def load_model(folder: Path, *, device: torch.device | None = None, attention: str | None = None) -> PreTrainedModel:
     """The model in float32 and in evaluation mode, causal or seq2seq as its configuration says.
 
     Args:
         folder: weights, or a folder with a reference to a Hub or local model.
         device: where to put it; `pick_device()` if None.
-        attention: `sdpa`, or `eager` for double backward.
+        attention: `sdpa`, or `eager` for double backward; None: sdpa where the architecture has it.
 
     Raises:
         InputError: no readable configuration or safetensors weights there, not the weights that the reference records, tensors

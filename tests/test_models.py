@@ -10,6 +10,8 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    BloomConfig,
+    BloomForCausalLM,
     GenerationConfig,
     GPT2Config,
     LlamaConfig,
@@ -271,3 +273,9 @@ def test_a_dropout_that_is_no_probability_is_refused(share):
     config.dropout_rate = share
     with pytest.raises(InputError, match=r"m: config\.json: dropout_rate: \S+ is no probability"):
         model_checks.check_config("m", config)
+
+
+def test_an_architecture_without_sdpa_is_loaded_with_the_attention_that_it_has(tokenizer, model_folder, tmp_path):
+    save(BloomForCausalLM(BloomConfig(vocab_size=len(tokenizer), hidden_size=16, n_layer=1, n_head=2)), tokenizer, tmp_path)
+    assert load_model(tmp_path, device=CPU).config._attn_implementation == "eager"
+    assert load_model(model_folder, device=CPU).config._attn_implementation == "sdpa"

@@ -84,7 +84,7 @@ class Optimize(Section):
     product: Literal["central_difference", "double_backward"]
     difference_step: Literal["auto"] | PositiveFloat  # of central_difference: length of the perturbation; auto: found per fold
     precision: Precision
-    attention: Literal["sdpa", "eager"]
+    attention: Literal["sdpa", "eager"]  # sdpa: where the architecture has it
     gradient_checkpointing: bool  # layers are computed again in each backward pass: memory of one layer for a third more time
     checked_batches: NonNegativeInt  # at the start, also by float32 double backward: the cosine is logged; 0: not
     checkpoint_every: PositiveInt  # outer steps
