@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
+from instune.model_checks import decoder_start
+
 
 @dataclass(frozen=True)
 class Generation:
@@ -98,11 +100,9 @@ def likelihoods(
     targets = [torch.tensor(row, device=model.device) for row in continuations]
     if model.config.is_encoder_decoder:
         ids, mask = pad(contexts, token=pad_token)
-        labels, _ = pad(continuations, token=pad_token)
-        shifted = model.prepare_decoder_input_ids_from_labels(labels=labels.to(model.device))
-        out = model(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), decoder_input_ids=shifted, use_cache=False
-        )
+        shifted, _ = pad([[decoder_start(model), *row[:-1]] for row in continuations], token=pad_token)  # as in training
+        passed = {"input_ids": ids, "attention_mask": mask, "decoder_input_ids": shifted}
+        out = model(**{name: part.to(model.device) for name, part in passed.items()}, use_cache=False)
         return [_likelihood(logits[: len(row)], row) for logits, row in zip(out.logits, targets, strict=True)]
     joined = [[*context, *continuation] for context, continuation in zip(contexts, continuations, strict=True)]
     ids, mask = pad(joined, token=pad_token)

@@ -71,8 +71,6 @@ class StreamingLM(LM):
         make_greedy(model)
         self.before_text = tokenizer.eos_token_id if tokenizer.bos_token_id is None else tokenizer.bos_token_id
         self.seq2seq = model.config.is_encoder_decoder
-        if self.seq2seq and model.config.pad_token_id is None:  # without one transformers shifts no labels
-            model.config.pad_token_id = tokenizer.pad_token_id
 
     def generation_request(self, context: str, settings: dict[str, Any]) -> Request:
         """The request of `generate_until`; `until` names stop strings, single special tokens stop the decoding itself."""

@@ -1,7 +1,14 @@
 import pytest
 import torch
 from makers import overfit
-from transformers import GPT2Config, GPT2LMHeadModel, T5Config, T5ForConditionalGeneration
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
 from instune.evaluation.decoding import generate, likelihoods, make_greedy, own_stops, pad
 
@@ -73,12 +80,24 @@ def test_greedy_flag_is_that_of_the_generation(tiny_model, tokenizer):
     assert [item.greedy for item in found] == [True, False]
 
 
-def test_seq2seq_likelihoods_equal_the_loss_of_each_row(t5, tokenizer):
+@pytest.fixture
+def m2m(tokenizer):
+    """Its class has no shift of labels of its own; NLLB's is the same."""
+    part = {"layers": 1, "attention_heads": 2, "ffn_dim": 16}
+    both = {f"{side}_{key}": value for side in ("encoder", "decoder") for key, value in part.items()}
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return M2M100ForConditionalGeneration(M2M100Config(vocab_size=len(tokenizer), d_model=16, pad_token_id=0, **both)).eval()
+
+
+@pytest.mark.parametrize("kind", ["t5", "m2m"])
+def test_seq2seq_likelihoods_equal_the_loss_of_each_row(request, tokenizer, kind):
+    model = request.getfixturevalue(kind)
     contexts, answers = ids_of(tokenizer, PROMPTS), ids_of(tokenizer, ANSWERS)
-    together = likelihoods(t5, contexts, answers, pad_token=tokenizer.pad_token_id)
+    together = likelihoods(model, contexts, answers, pad_token=tokenizer.pad_token_id)
     for context, answer, found in zip(contexts, answers, together, strict=True):
         with torch.no_grad():
-            loss = t5(input_ids=torch.tensor([context]), labels=torch.tensor([answer])).loss.item()
+            loss = model(input_ids=torch.tensor([context]), labels=torch.tensor([answer])).loss.item()
         assert found.value == pytest.approx(-loss * len(answer), abs=1e-3)
 
 
