@@ -119,13 +119,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_model(folder: Path, *, device: torch.device | None = None, attention: str | None = None) -> PreTrainedModel:
+def load_model(folder: Path, *, device: torch.device | None = None, attention: str = "sdpa") -> PreTrainedModel:
     """The model in float32 and in evaluation mode, causal or seq2seq as its configuration says.
 
     Args:
         folder: weights, or a folder with a reference to a Hub or local model.
         device: where to put it; `pick_device()` if None.
-        attention: `sdpa`, or `eager` for double backward; None: sdpa where the architecture has it.
+        attention: `sdpa`, where the architecture has it, or `eager` for double backward.
 
     Raises:
         InputError: no readable configuration or safetensors weights there, not the weights that the reference records, tensors
@@ -140,7 +140,7 @@ def load_model(folder: Path, *, device: torch.device | None = None, attention: s
             name,
             **revision,
             dtype=torch.float32,
-            attn_implementation=attention,
+            attn_implementation=None if attention == "sdpa" else attention,  # None: sdpa, else eager
             use_safetensors=True,
             output_loading_info=True,
         )

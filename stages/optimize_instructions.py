@@ -65,7 +65,7 @@ def _material(values: dict[str, Any], pool: list[Task], examples: dict[str, list
 
 def _cross_fit(params: Optimize, material: Material, model: Path) -> CrossFit:
     def new_model() -> PreTrainedModel:
-        net = load_model(model, attention=None if params.attention == "sdpa" else params.attention)
+        net = load_model(model, attention=params.attention)
         if params.gradient_checkpointing:
             recompute_activations(net)
         return net if params.lora is None else add_lora(net, **params.lora.model_dump(), dropout=0.0, seed=material.seed)

@@ -206,6 +206,14 @@ def test_weights_that_lack_layers_of_the_configuration_are_refused_and_never_ran
         load_model(folder)
 
 
+def test_a_folder_with_a_slipped_finger_in_its_number_of_layers_is_refused_before_it_is_built(model_folder, tmp_path):
+    shutil.copytree(model_folder, tmp_path / "copy")
+    path = tmp_path / "copy" / "config.json"
+    write_json(path, read_json(path) | {"num_hidden_layers": 20_000})
+    with pytest.raises(InputError, match=r"copy: config\.json: num_hidden_layers: 20000 is no number of layers"):
+        models.load_config(tmp_path / "copy")
+
+
 @pytest.mark.parametrize("ids", [[[1], 2], "2", 10**25, [1, -(2**63)]])
 def test_ends_of_generation_that_are_no_token_ids_are_refused(tmp_path, tiny_model, tokenizer, ids):
     save(tiny_model, tokenizer, tmp_path)
@@ -277,5 +285,6 @@ def test_a_dropout_that_is_no_probability_is_refused(share):
 
 def test_an_architecture_without_sdpa_is_loaded_with_the_attention_that_it_has(tokenizer, model_folder, tmp_path):
     save(BloomForCausalLM(BloomConfig(vocab_size=len(tokenizer), hidden_size=16, n_layer=1, n_head=2)), tokenizer, tmp_path)
-    assert load_model(tmp_path, device=CPU).config._attn_implementation == "eager"
+    assert load_model(tmp_path, device=CPU, attention="sdpa").config._attn_implementation == "eager"
     assert load_model(model_folder, device=CPU).config._attn_implementation == "sdpa"
+    assert load_model(model_folder, device=CPU, attention="eager").config._attn_implementation == "eager"
